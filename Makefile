@@ -1,0 +1,37 @@
+# Every target works on a fresh clone: the first one builds .venv from requirements.txt.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help course lab test full board bench
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+course: $(VENV)/ready  ## execute every notebook in quick mode (minutes, any CPU)
+	$(RUN) -m d2lhelpers run
+
+lab: $(VENV)/ready  ## open JupyterLab on the notebooks
+	$(RUN) -m jupyterlab notebooks
+
+test: $(VENV)/ready  ## run every check: style, unit, model and notebook tests, papermill, nbval
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m pytest --nbval
+
+full: $(VENV)/ready  ## redo the stored outputs and results.csv on full data (hours)
+	$(RUN) -m d2lhelpers run --full --seeds 0 1 2
+
+board: $(VENV)/ready  ## open TensorBoard on runs/
+	$(RUN) -m tensorboard.main --logdir runs
+
+bench: $(VENV)/ready  ## measure speed as ratios, printed as a table
+	$(RUN) tests/bench.py
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11+ is needed, $$($(PYTHON) --version) found; try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

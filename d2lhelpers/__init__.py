@@ -1,0 +1,60 @@
+"""Helpers of the course: data, pictures, metrics, devices and training.
+
+Everything that a notebook needs is importable from here:
+
+>>> import d2lhelpers as d2l
+>>> d2l.try_gpu().type in ("cuda", "mps", "cpu")
+True
+"""
+
+from .augment import random_crop, random_flip, random_greyscale
+from .data import ImageData, load_cifar10, load_mnist
+from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
+from .display import (
+    is_interactive,
+    plot_confusion,
+    plot_history,
+    show_feature_maps,
+    show_filters,
+    show_images,
+)
+from .metrics import (
+    accuracy,
+    confusion_matrix,
+    correct_mask,
+    count_correct,
+    count_multiply_adds,
+    count_parameters,
+)
+from .training import DivergedError, History, evaluate, init_weights, predict, train
+
+__all__ = [
+    "DivergedError",
+    "History",
+    "ImageData",
+    "accuracy",
+    "confusion_matrix",
+    "correct_mask",
+    "count_correct",
+    "count_multiply_adds",
+    "count_parameters",
+    "device_report",
+    "evaluate",
+    "has_bfloat16",
+    "init_weights",
+    "is_interactive",
+    "load_cifar10",
+    "load_mnist",
+    "plot_confusion",
+    "plot_history",
+    "predict",
+    "random_crop",
+    "random_flip",
+    "random_greyscale",
+    "show_feature_maps",
+    "show_filters",
+    "show_images",
+    "train",
+    "try_all_gpus",
+    "try_gpu",
+]

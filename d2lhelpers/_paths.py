@@ -1,0 +1,31 @@
+"""Where the project's folders are, whatever the current directory."""
+
+import os
+from pathlib import Path
+
+
+def project_folder() -> Path:
+    """The checkout that holds this package, or the current directory where it was installed alone."""
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def folder(variable: str, name: str) -> Path:
+    """The folder that the environment variable gives, else ``name`` inside the project."""
+    return Path(os.environ.get(variable) or project_folder() / name)
+
+
+def write_atomically(path: Path, write) -> None:
+    """Call ``write(partial)`` on a file beside ``path``, then give it its name in one step.
+
+    A process killed on the way leaves ``path`` as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        write(partial)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,374 @@
+"""The notebooks of the course: list them, run them, keep their stored outputs and results."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+
+from ._paths import folder, project_folder, write_atomically
+from .data import fetch
+
+QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
+"""Parameters of a quick run, injected into the cell tagged ``parameters``."""
+
+RESULT_COLUMNS = (
+    "chapter",
+    "model",
+    "variant",
+    "parameters",
+    "multiply_adds",
+    "epochs",
+    "seed",
+    "test_accuracy",
+    "seconds",
+    "device",
+    "data_source",
+    "versions",
+)
+"""Columns of ``notebooks/results.csv``; ``seconds`` is training time, evaluation not included."""
+
+_TABLE_START, _TABLE_END = "<!-- results: start -->", "<!-- results: end -->"
+
+
+class NotebookFailure(RuntimeError):
+    """A notebook stopped; the message names the notebook, the cell and the error."""
+
+
+class Outcome(NamedTuple):
+    """One notebook's execution: wall time in seconds, where the copy is, its training runs."""
+
+    path: Path
+    seconds: float
+    executed: Path
+    runs: list[dict]
+
+
+def notebooks() -> list[Path]:
+    """Paths of the course's notebooks, in reading order."""
+    return sorted((project_folder() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """The notebook in ``path``, in the current format."""
+    return nbformat.read(path, as_version=4)
+
+
+def source_at_hand(report=print) -> str:
+    """What quick runs use: "real" where both data sets are at hand or can be had, else "synthetic".
+
+    Downloads what is missing, once, instead of every notebook trying; says so where that failed.
+    """
+    missing = [found for found in map(fetch, ("MNIST", "CIFAR-10")) if not found.is_real]
+    if not missing:
+        return "real"
+    names = ", ".join(found.name for found in missing)
+    report(
+        f"没有真实数据（{names}），改用合成的替代数据；它们的准确率不能和真实数据相比。"
+        "运行 python -m d2lhelpers data 可以看到原因。\n"
+        f"No real data ({names}): synthetic stand-ins are used; accuracies on them say nothing "
+        "about the real sets. Run python -m d2lhelpers data to see why."
+    )
+    return "synthetic"
+
+
+def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
+    """Execute one notebook through papermill.
+
+    Args:
+        path: the notebook; left as it is.
+        parameters: values injected after its cell tagged ``parameters``.
+        executed: where the executed copy goes, also when it fails.
+
+    Raises:
+        NotebookFailure: a cell raised an error.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    start, started = time.perf_counter(), time.time()
+    with _environment(D2L_BATCH="1"):
+        try:
+            papermill.execute_notebook(
+                path, executed, parameters, cwd=path.parent, progress_bar=False
+            )
+        except PapermillExecutionError as error:
+            source = read_notebook(executed).cells[error.cell_index].source.strip()
+            raise NotebookFailure(
+                f"{path.name}: cell {error.cell_index} failed: {error.ename}: {error.evalue}\n"
+                f"  the cell begins: {source.splitlines()[0] if source else '(empty)'}\n"
+                f"  executed copy: {executed}"
+            ) from error
+    runs = [run for run in _run_records() if run["started"] >= started]
+    return Outcome(path, time.perf_counter() - start, executed, runs)
+
+
+def run_quick(paths: Iterable[Path], extra: dict, report=print) -> None:
+    """Execute notebooks in quick mode, reporting a line each as it finishes."""
+    for path in paths:
+        outcome = run_notebook(path, QUICK | extra, build_folder() / "notebooks" / path.name)
+        report(summary(outcome))
+
+
+def run_full(paths: Iterable[Path], seeds: Iterable[int], extra: dict, report=print) -> None:
+    """Redo stored outputs, ``results.csv`` and the README's table on full data.
+
+    Each notebook's stored outputs come from the run with its own ``SEED``; the other seeds run
+    first and only the chapter's headline (``EXPERIMENTS=False``), so that the stored run can show
+    the spread. A notebook and its rows change only when all its runs have succeeded.
+    """
+    for path in paths:
+        own_seed = parameters_of(read_notebook(path))["SEED"]
+        for seed in [s for s in seeds if s != own_seed]:
+            executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
+            overrides = {"SEED": seed, "EXPERIMENTS": False}
+            outcome = run_notebook(path, extra | overrides, executed)
+            add_results(outcome.runs)
+            report(summary(outcome))
+        outcome = run_notebook(path, extra, build_folder() / "notebooks" / path.name)
+        add_results(outcome.runs)
+        save_outputs(outcome.executed, path)
+        report(summary(outcome))
+    update_readme()
+
+
+def summary(outcome: Outcome) -> str:
+    """One line: time, the headline's test accuracy, where the copy and the logs are.
+
+    The headline is the notebook's first training run that looked at the test set.
+    """
+    tested = [run for run in outcome.runs if run["test_accuracy"]]
+    headline = f"test accuracy {tested[0]['test_accuracy'][-1]:.4f}" if tested else "no training"
+    chapter = outcome.path.stem
+    logs = _shown(folder("D2L_RUNS", "runs") / chapter)
+    copy = _shown(outcome.executed)
+    return f"{chapter:<20} {outcome.seconds:6.1f} s  {headline}  copy: {copy}  logs: {logs}"
+
+
+def _shown(path: Path) -> str:
+    """The path as seen from the current directory, where it is below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def build_folder() -> Path:
+    """Where executed copies go; ignored by git."""
+    return project_folder() / "build"
+
+
+def parameters_of(notebook: nbformat.NotebookNode) -> dict:
+    """Names and values that the notebook's cell tagged ``parameters`` assigns."""
+    cell = cell_with_tag(notebook, "parameters")
+    namespace: dict = {}
+    exec(cell.source, {}, namespace)
+    return namespace
+
+
+def cell_with_tag(notebook: nbformat.NotebookNode, tag: str) -> nbformat.NotebookNode:
+    """The notebook's only cell with this tag.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(f"expected one cell tagged {tag!r}, found {len(cells)}")
+    return cells[0]
+
+
+def load_models(path: Path) -> dict:
+    """Namespace after executing the notebook's imports and the cells tagged ``model``.
+
+    This is how tests reach exactly the classes that a reader sees.
+    """
+    tags = {"imports", "model"}
+    namespace: dict = {"__name__": path.stem}
+    for cell in read_notebook(path).cells:
+        if tags & set(cell.metadata.get("tags", [])):
+            exec(compile(cell.source, f"{path.name}:{cell.id}", "exec"), namespace)
+    return namespace
+
+
+def code_digest(notebook: nbformat.NotebookNode) -> str:
+    """SHA-256 over the code cells' ids and sources, in order."""
+    code = [(cell.id, cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+def save_outputs(executed: Path, path: Path) -> None:
+    """Copy the outputs of a notebook's executed copy into the notebook itself, cell by cell.
+
+    The digest of the code is kept in the metadata, so that ``outputs_are_current`` can tell.
+    """
+    notebook = read_notebook(path)
+    results = {cell.id: cell for cell in read_notebook(executed).cells}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = results[cell.id].outputs
+            cell.execution_count = results[cell.id].execution_count
+    notebook.metadata["d2lhelpers"] = {"code_sha256": code_digest(notebook)}
+    write_atomically(path, lambda partial: nbformat.write(notebook, partial))
+
+
+def outputs_are_current(notebook: nbformat.NotebookNode) -> bool:
+    """Whether the stored outputs come from a full run of exactly the code above them."""
+    return notebook.metadata.get("d2lhelpers", {}).get("code_sha256") == code_digest(notebook)
+
+
+def results_file() -> Path:
+    """Where results of full runs are kept."""
+    return project_folder() / "notebooks" / "results.csv"
+
+
+def read_results() -> list[dict]:
+    """Rows of ``results.csv`` with numbers as numbers; an empty list where there is no file."""
+    if not results_file().exists():
+        return []
+    with results_file().open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for column in ("parameters", "multiply_adds", "epochs", "seed"):
+            row[column] = int(row[column])
+        for column in ("test_accuracy", "seconds"):
+            row[column] = float(row[column])
+    return rows
+
+
+def add_results(runs: list[dict]) -> None:
+    """Add run records to ``results.csv``; a newer run of the same variant and seed replaces it."""
+    rows = {_key(row): row for row in read_results()}
+    for run in runs:
+        if run["test_accuracy"]:
+            row = _result_row(run)
+            rows[_key(row)] = row
+
+    def write(partial: Path) -> None:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(sorted(rows.values(), key=lambda row: row["chapter"]))
+
+    write_atomically(results_file(), write)
+
+
+def _key(row: dict) -> tuple:
+    return row["chapter"], row["model"], row["variant"], row["seed"]
+
+
+def _result_row(run: dict) -> dict:
+    chapter, model, variant = run["name"].split("/")
+    return {
+        "chapter": chapter,
+        "model": model,
+        "variant": variant,
+        "epochs": len(run["train_loss"]),
+        "test_accuracy": round(run["test_accuracy"][-1], 4),
+        "seconds": round(sum(run["seconds"]), 1),
+        "data_source": run["source"],
+    } | {key: run[key] for key in ("parameters", "multiply_adds", "seed", "device", "versions")}
+
+
+class Spread(NamedTuple):
+    """Test accuracy of one variant over its seeds; ``deviation`` is the sample's, 0 for one seed."""
+
+    chapter: str
+    model: str
+    variant: str
+    rows: list[dict]
+    mean: float
+    deviation: float
+
+
+def spreads(rows: list[dict]) -> list[Spread]:
+    """Mean and standard deviation of test accuracy by chapter, model and variant."""
+    groups: dict = {}
+    for row in rows:
+        groups.setdefault(_key(row)[:3], []).append(row)
+    result = []
+    for key, group in groups.items():
+        values = [row["test_accuracy"] for row in group]
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        result.append(Spread(*key, group, statistics.mean(values), deviation))
+    return result
+
+
+def over_seeds(history) -> Spread:
+    """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
+
+    The run itself stands for its own seed if it is as long as those in the file and saw the same
+    data; a quick run does not count.
+    """
+    chapter, model, variant = history.name.split("/")
+    rows = [r for r in read_results() if _key(r)[:3] == (chapter, model, variant)]
+    own = _result_row(dataclasses.asdict(history) | {"versions": ""})
+    if all((r["epochs"], r["data_source"]) == (own["epochs"], own["data_source"]) for r in rows):
+        rows = [r for r in rows if r["seed"] != own["seed"]] + [own]
+    return spreads(rows)[0]
+
+
+def results_table() -> str:
+    """Headline rows of ``results.csv`` (those with at least three seeds) as a Markdown table."""
+    lines = [
+        "| 章 chapter | 网络 network | 参数 parameters | 乘加 multiply-adds | 轮 epochs "
+        "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for spread in spreads(read_results()):
+        if len(spread.rows) < 3:
+            continue
+        row = spread.rows[0]
+        seconds = statistics.mean(r["seconds"] for r in spread.rows)
+        lines.append(
+            f"| [{spread.chapter}](notebooks/{spread.chapter}.ipynb) "
+            f"| {spread.model} ({spread.variant}) | {row['parameters']:,} "
+            f"| {row['multiply_adds'] / 1e6:.2f} M | {row['epochs']} "
+            f"| {spread.mean:.4f} ± {spread.deviation:.4f} ({len(spread.rows)} seeds) "
+            f"| {seconds:.0f} | {row['data_source']} |"
+        )
+    return "\n".join(lines)
+
+
+def readme_with_table(text: str) -> str:
+    """README text with the results table between its two markers made anew."""
+    before, rest = text.split(_TABLE_START)
+    _, after = rest.split(_TABLE_END)
+    return f"{before}{_TABLE_START}\n{results_table()}\n{_TABLE_END}{after}"
+
+
+def update_readme() -> None:
+    """Write the results table into the README."""
+    path = project_folder() / "README.md"
+    text = readme_with_table(path.read_text(encoding="utf-8"))
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def _run_records() -> list[dict]:
+    """Every finished training run under ``runs/``, oldest first."""
+    records = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in folder("D2L_RUNS", "runs").rglob("run.json")
+    ]
+    return sorted(records, key=lambda record: record["started"])
+
+
+class _environment:
+    """Set variables for kernels started inside; a notebook server's own are hidden from them."""
+
+    def __init__(self, **variables: str):
+        self.variables = variables
+
+    def __enter__(self):
+        self.before = dict(os.environ)
+        os.environ.pop("JPY_SESSION_NAME", None)
+        os.environ.update(self.variables)
+
+    def __exit__(self, *_):
+        os.environ.clear()
+        os.environ.update(self.before)

@@ -1,0 +1,238 @@
+"""Where to compute: an NVIDIA (or AMD) GPU, an Apple GPU, or the CPU, without drama."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["describe", "device_report", "has_bfloat16", "try_all_gpus", "try_gpu"]
+
+
+class _Missing(NamedTuple):
+    """Why there is no CUDA device at all, and what a learner can do about it."""
+
+    why: str
+    advice: str
+    is_fault: bool  # something is broken, as opposed to "no such GPU here"
+
+
+def try_gpu(i: int = 0) -> torch.device:
+    """The best device there is: CUDA device ``i``, else the Apple GPU (i = 0 only), else the CPU.
+
+    A CUDA device is taken only if it can run a kernel, so a GPU that is too old for the
+    installed PyTorch leads to the CPU and not to an error later. Where a GPU or its driver
+    has a fault, a warning says so, once per process; no GPU at all is not worth a warning.
+
+    Args:
+        i: the number of the CUDA device, from 0.
+
+    Raises:
+        TypeError: ``i`` is not an int.
+        ValueError: ``i`` is negative.
+
+    >>> try_gpu(99)
+    device(type='cpu')
+    """
+    if not isinstance(i, int) or isinstance(i, bool):
+        raise TypeError(f"i must be the number of a GPU, an int; got {i!r}.")
+    if i < 0:
+        raise ValueError(f"i must be the number of a GPU, 0 or more; got {i}.")
+    for fault in _faults(i):
+        _warn_once(f"Not using a GPU: {fault}")
+    return _best(i)
+
+
+def try_all_gpus() -> list[torch.device]:
+    """All CUDA devices that work; where there are none ``[mps]``, else ``[cpu]``.
+
+    >>> len(try_all_gpus()) >= 1
+    True
+    """
+    count = 0 if _no_cuda() else torch.cuda.device_count()
+    return [torch.device("cuda", i) for i in range(count) if _is_usable(i)] or [_best(0)]
+
+
+def has_bfloat16(device: torch.device | str) -> bool:
+    """Whether mixed precision with bfloat16 is a gain on ``device``.
+
+    True on CUDA devices that compute in bfloat16 (NVIDIA from compute capability 8.0, Ampere,
+    on; emulation does not count) and on CPUs whose instruction set multiplies bfloat16 numbers
+    (AVX512-BF16, AMX-BF16, Arm BF16), where PyTorch was built to use it. Other CPUs accept
+    bfloat16 as well but convert back and forth, which costs time. False on Apple's MPS.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return _cpu_multiplies_bfloat16()
+    return False
+
+
+def describe(device: torch.device | str) -> str:
+    """What ``device`` is, in a few words: a GPU's name and memory, or the CPU's threads.
+
+    >>> describe("cpu").startswith("CPU with ")
+    True
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(device)
+        return f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB of memory"
+    if device.type == "mps":
+        return "Apple GPU"
+    threads = torch.get_num_threads()
+    return f"CPU with {threads} thread{'s' if threads != 1 else ''}"
+
+
+def device_report() -> str:
+    """A few lines for a reader: the device that :func:`try_gpu` takes, and why.
+
+    They name the GPU and its memory, or the number of CPU threads; the version of PyTorch;
+    whether bfloat16 is fast there; and, without a GPU, the reason and what can be done.
+
+    >>> print(device_report())  # doctest: +SKIP
+    Device: CPU with 2 threads (torch.device('cpu'))
+    PyTorch: 2.14.1+cu130
+    bfloat16: fast here, so mixed precision pays off
+    GPU: none in use, because no NVIDIA driver was found.
+         If this machine has an NVIDIA GPU, install its driver; otherwise all is well: ...
+    """
+    device = _best(0)
+    gain = (
+        "fast here, so mixed precision pays off"
+        if has_bfloat16(device)
+        else "no gain here, so float32 is the better choice"
+    )
+    lines = [
+        f"Device: {describe(device)} (torch.device('{device}'))",
+        f"PyTorch: {torch.__version__}",
+        f"bfloat16: {gain}",
+    ]
+    if device.type == "cpu":
+        lines += ["GPU: none in use, because " + "\n     ".join(_reason_without_gpu())]
+    return "\n".join(lines)
+
+
+# --- CUDA: what is there, and what is wrong with it ------------------------------------------
+
+_ON_CPU = "otherwise all is well: the course runs on the CPU, only more slowly."
+_UPDATE = (
+    "Update the driver (https://www.nvidia.com/drivers), or install the PyTorch build for your "
+    "driver's CUDA version (https://pytorch.org/get-started). The CPU is used until then."
+)
+
+
+@functools.cache  # torch never looks for a driver a second time within one process either
+def _no_cuda() -> _Missing | None:
+    """Why PyTorch sees no CUDA device; None where it sees one."""
+    if not torch.backends.cuda.is_built():
+        return _Missing(
+            "this PyTorch was built without CUDA.",
+            "If this machine has an NVIDIA GPU, install a CUDA build of PyTorch "
+            f"(https://pytorch.org/get-started); {_ON_CPU}",
+            is_fault=False,
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return None
+    # is_available() warns of a driver that is too old, but only the first time in a process;
+    # init() names the cause whenever it is asked.
+    problem = _tidy(caught[-1].message) if caught else _init_error()
+    if "no NVIDIA driver" in problem:
+        why = "no NVIDIA driver was found."
+        advice = f"If this machine has an NVIDIA GPU, install its driver; {_ON_CPU}"
+        return _Missing(why, advice, is_fault=False)
+    if "GPUs are available" in problem:
+        why = "the driver shows no GPU."
+        advice = f"If there should be one, look at $CUDA_VISIBLE_DEVICES; {_ON_CPU}"
+        return _Missing(why, advice, is_fault=False)
+    return _Missing(f"PyTorch cannot use the GPU's driver. It says: {problem}", _UPDATE, True)
+
+
+def _init_error() -> str:
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return _tidy(error)
+    return "no reason"
+
+
+def _tidy(message: Exception | Warning) -> str:
+    """The first line of PyTorch's text, without its own advice and the place in its source."""
+    line = str(message).strip().split("\n")[0].removeprefix("CUDA initialization: ")
+    return line.split(" (Triggered internally")[0].split(" Please update")[0]
+
+
+@functools.cache
+def _kernel_error(i: int) -> str:
+    """What goes wrong when CUDA device ``i`` computes 1 + 1; empty where all goes well."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an old GPU; the result is what counts
+            torch.ones(1, device=torch.device("cuda", i)).add(1).item()
+    except RuntimeError as error:
+        return _tidy(error)
+    return ""
+
+
+def _best(i: int) -> torch.device:
+    if _is_usable(i):
+        return torch.device("cuda", i)
+    return torch.device("mps" if i == 0 and torch.backends.mps.is_available() else "cpu")
+
+
+def _is_usable(i: int) -> bool:
+    return not _no_cuda() and i < torch.cuda.device_count() and not _kernel_error(i)
+
+
+def _faults(i: int) -> list[str]:
+    """What is broken about CUDA device ``i``; nothing where it works or simply is not there."""
+    missing = _no_cuda()
+    if missing:
+        return [f"{missing.why} {missing.advice}"] if missing.is_fault else []
+    is_broken = i < torch.cuda.device_count() and _kernel_error(i)
+    return [" ".join(_broken_gpu(i))] if is_broken else []
+
+
+def _broken_gpu(i: int) -> tuple[str, str]:
+    return (
+        f"{torch.cuda.get_device_name(i)} fails on a first computation. It says: "
+        f"{_kernel_error(i)}",
+        "It may be too old for this PyTorch, or busy: see https://pytorch.org/get-started for "
+        "a build that supports it. The CPU is used until then.",
+    )
+
+
+def _reason_without_gpu() -> tuple[str, str]:
+    missing = _no_cuda()
+    return (missing.why, missing.advice) if missing else _broken_gpu(0)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
+
+
+# --- CPU --------------------------------------------------------------------------------------
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    if not _onednn_takes_bfloat16():
+        return False
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    # Before PyTorch had the public function.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def _onednn_takes_bfloat16() -> bool:
+    """Whether the library behind PyTorch's convolutions on the CPU has bfloat16 kernels here."""
+    is_built = torch.backends.mkldnn.is_available()
+    return is_built and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -1,0 +1,208 @@
+"""Running notebooks, keeping their outputs and results."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from d2lhelpers import __main__ as command
+from d2lhelpers import course
+from d2lhelpers.data import StandInWarning  # noqa: F401  (named in a subprocess's output below)
+
+ROOT = course.project_folder()
+
+
+def notebook_of(*sources, tags=()):
+    cells = [nbformat.v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
+    for index, tag in tags:
+        cells[index].metadata["tags"] = [tag]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+@pytest.fixture
+def small_course(tmp_path, monkeypatch):
+    """A project of its own, with two small notebooks."""
+    monkeypatch.setattr(course, "project_folder", lambda: tmp_path)
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "notebooks").mkdir()
+    parameters = "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEED = 0\nEXPERIMENTS = True"
+    good = notebook_of(parameters, "print(EPOCHS, SOURCE)", tags=[(0, "parameters")])
+    bad = notebook_of("x = 1", "# divide\nx / 0")
+    nbformat.write(good, tmp_path / "notebooks" / "01_good.ipynb")
+    nbformat.write(bad, tmp_path / "notebooks" / "02_bad.ipynb")
+    return tmp_path
+
+
+def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
+    return {
+        "name": name,
+        "source": source,
+        "seed": seed,
+        "device": "CPU with 2 threads",
+        "precision": "float32",
+        "parameters": 10,
+        "multiply_adds": 2_000_000,
+        "versions": "python 3, torch 2",
+        "train_loss": [2.0, 1.0],
+        "test_accuracy": [0.5, accuracy],
+        "seconds": [1.0, 2.5],
+        "started": 0.0,
+    }
+
+
+# ------------------------------------------------------------------------------------- running
+
+
+@pytest.mark.slow
+def test_quick_run_injects_parameters_and_leaves_the_notebook_alone(small_course):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    before, lines = path.read_bytes(), []
+    course.run_quick([path], {"SOURCE": "synthetic"}, report=lines.append)
+    assert path.read_bytes() == before
+    executed = course.read_notebook(small_course / "build" / "notebooks" / "01_good.ipynb")
+    assert executed.cells[-1].outputs[0].text == f"{course.QUICK['EPOCHS']} synthetic\n"
+    (line,) = lines
+    assert line.startswith("01_good") and "no training" in line
+
+
+@pytest.mark.slow
+def test_failure_names_notebook_cell_and_error(small_course, monkeypatch, capsys):
+    monkeypatch.setattr(course, "source_at_hand", lambda report: "synthetic")
+    path = small_course / "notebooks" / "02_bad.ipynb"
+    assert command.main(["run", str(path)]) == 1
+    error = capsys.readouterr().err
+    for part in ("02_bad.ipynb", "cell 1", "# divide", "ZeroDivisionError"):
+        assert part in error
+
+
+def test_missing_notebook_is_named(capsys):
+    assert command.main(["run", "no/such.ipynb"]) == 2
+    assert "no/such.ipynb" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_quick_mode_of_every_notebook(request):
+    """The main job, through its command: a line each, exit 0, and no process left behind."""
+    expected = len(course.notebooks())
+    result = subprocess.run(
+        [sys.executable, "-m", "d2lhelpers", "run"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if "test accuracy 0." in line]
+    assert len(lines) == expected
+    for path in course.notebooks():
+        executed = course.read_notebook(course.build_folder() / "notebooks" / path.name)
+        outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
+        assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert not _tensorboards()
+
+
+def _tensorboards():
+    if not Path("/proc").exists():
+        return []
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            commands.append(path.read_bytes())
+        except OSError:
+            continue
+    return [c for c in commands if b"tensorboard" in c and str(ROOT).encode() in c]
+
+
+# ------------------------------------------------------------------------------ stored outputs
+
+
+@pytest.mark.slow
+def test_full_run_stores_outputs_and_notices_changed_code(small_course):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    (small_course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
+    assert not course.outputs_are_current(course.read_notebook(path))
+    course.run_full([path], [], {}, report=lambda line: None)
+    stored = course.read_notebook(path)
+    assert [cell.id for cell in stored.cells] == ["c0", "c1"]
+    assert stored.cells[1].outputs[0].text == "16 auto\n"
+    assert "papermill" not in stored.metadata and "papermill" not in stored.cells[0].metadata
+    assert course.outputs_are_current(stored)
+    stored.cells[1].source = "print(EPOCHS)"
+    assert not course.outputs_are_current(stored)
+
+
+def test_parameters_and_tags():
+    notebook = notebook_of("EPOCHS = 3\nSEED = 1", "EPOCHS", tags=[(0, "parameters")])
+    assert course.parameters_of(notebook) == {"EPOCHS": 3, "SEED": 1}
+    with pytest.raises(ValueError, match="found 0"):
+        course.cell_with_tag(notebook, "model")
+
+
+# -------------------------------------------------------------------------------------- results
+
+
+def test_results_are_kept_and_replaced(small_course):
+    course.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
+    course.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
+    rows = course.read_results()
+    assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
+        ("01_good", 0, 0.7),
+        ("01_good", 1, 0.9),
+        ("02_bad", 0, 0.9),
+    ]
+    assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
+    with course.results_file().open() as file:
+        assert tuple(next(csv.reader(file))) == course.RESULT_COLUMNS
+
+
+def test_runs_that_never_saw_the_test_set_are_no_results(small_course):
+    course.add_results([record() | {"test_accuracy": []}])
+    assert course.read_results() == []
+
+
+def test_mean_and_deviation_over_seeds(small_course):
+    course.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92, 0.97))])
+    (spread,) = course.spreads(course.read_results())
+    assert spread.mean == pytest.approx(0.93)
+    assert spread.deviation == pytest.approx(0.0360555, abs=1e-6)
+    assert "0.9300 ± 0.0361 (3 seeds)" in course.results_table()
+
+
+def test_only_headlines_are_in_the_readme(small_course):
+    course.add_results([record(seed=s) for s in range(2)])
+    assert "Net" not in course.results_table()
+
+
+def test_readme_shows_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert course.readme_with_table(text) == text
+
+
+# ----------------------------------------------------------------------------------------- nbval
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("altered", [False, True])
+def test_nbval_fails_when_a_checked_output_changes(altered):
+    """The beginning of chapter 1, once as it is and once with one stored shape altered."""
+    notebook = course.read_notebook(course.notebooks()[0])
+    end = [cell.id for cell in notebook.cells].index("batch") + 1
+    notebook.cells = [cell for cell in notebook.cells[:end] if cell.cell_type == "code"]
+    output = notebook.cells[-1].outputs[0]
+    assert "28" in output.text
+    if altered:
+        output.text = output.text.replace("28", "27")
+    folder = course.build_folder() / f"nbval-{altered}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    nbformat.write(notebook, folder / "01.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", folder]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (result.returncode == 1) is altered, result.stdout
+    assert ("27" in result.stdout) is altered

@@ -1,0 +1,40 @@
+"""The networks that a reader sees, loaded from the cells tagged ``model``, against their sources."""
+
+import pytest
+import torch
+from torch import nn
+
+import d2lhelpers as d2l
+from d2lhelpers import course
+
+
+@pytest.fixture(scope="module")
+def lenet_chapter():
+    (path,) = [path for path in course.notebooks() if path.stem == "01_lenet_mnist"]
+    return course.load_models(path)
+
+
+def test_lenet_parameters(lenet_chapter):
+    lenet = lenet_chapter["lenet"]
+    by_layer = [d2l.count_parameters(m) for m in lenet() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert by_layer == [156, 2_416, 48_120, 10_164, 850]
+    assert d2l.count_parameters(lenet()) == 61_706
+
+
+def test_lenet_shapes_and_work(lenet_chapter):
+    lenet = lenet_chapter["lenet"]
+    assert lenet()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    convolutions = 6 * 28 * 28 * 25 + 16 * 10 * 10 * 6 * 25
+    dense = 400 * 120 + 120 * 84 + 84 * 10
+    assert d2l.count_multiply_adds(lenet(), (1, 28, 28)) == convolutions + dense
+
+
+def test_activation_is_the_only_difference(lenet_chapter):
+    kinds = [[type(m) for m in lenet_chapter["lenet"](a)] for a in (nn.Sigmoid, nn.ReLU)]
+    changed = [pair for pair in zip(*kinds, strict=True) if pair[0] != pair[1]]
+    assert changed == [(nn.Sigmoid, nn.ReLU)] * 4
+
+
+def test_mlp_is_as_large_as_lenet(lenet_chapter):
+    sizes = [d2l.count_parameters(lenet_chapter[name]()) for name in ("lenet", "mlp")]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)

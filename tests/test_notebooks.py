@@ -1,0 +1,317 @@
+"""The rules that every notebook of the course keeps, and proof that each rule can fail."""
+
+import ast
+import copy
+import re
+
+import nbformat
+import pytest
+
+from d2lhelpers import course
+
+PARAMETERS = {
+    "EPOCHS",
+    "BATCH_SIZE",
+    "LR",
+    "SEED",
+    "TRAIN_SIZE",
+    "TEST_SIZE",
+    "SOURCE",
+    "EXPERIMENTS",
+}
+HAN = r"[\u4e00-\u9fff]"
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def markdown_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def twins(notebook):
+    """Pairs of a zh cell and the en cell that follows it."""
+    zh = [i for i, cell in enumerate(notebook.cells) if "zh" in tags(cell)]
+    return [(notebook.cells[i], notebook.cells[i + 1]) for i in zh]
+
+
+# Each rule returns the problems that it finds: an empty list is a pass.
+
+
+def languages_alternate(notebook):
+    """Every Markdown cell is tagged zh or en, and a zh cell is followed at once by its en twin."""
+    problems, expected = [], "zh"
+    for cell in notebook.cells:
+        language = tags(cell) & {"zh", "en"}
+        if cell.cell_type == "code":
+            if expected == "en" or language:
+                problems.append(f"{cell.id}: code where the en twin should be")
+            continue
+        if language != {expected}:
+            problems.append(f"{cell.id}: tagged {language or 'nothing'}, expected {expected}")
+            break
+        expected = "en" if expected == "zh" else "zh"
+    return problems
+
+
+def _same(pattern, flags=0):
+    def parts(text):
+        return sorted(re.findall(pattern, text, flags))
+
+    def rule(notebook):
+        return [
+            f"{zh.id}: {parts(zh.source)} != {parts(en.source)}"
+            for zh, en in twins(notebook)
+            if parts(zh.source) != parts(en.source)
+        ]
+
+    return rule
+
+
+def same_headings(notebook):
+    """Twins have the same heading levels in the same order."""
+
+    def levels(text):
+        return re.findall(r"^#+(?= )", text, re.MULTILINE)
+
+    return [zh.id for zh, en in twins(notebook) if levels(zh.source) != levels(en.source)]
+
+
+same_formulas = _same(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
+same_code_words = _same(r"`[^`\n]+`")
+same_links = _same(r"\]\(([^)\s]+)\)")
+same_lists = _same(r"^(?:- |\d+\. )", re.MULTILINE)
+
+
+def chinese_typography(notebook):
+    """Full-width punctuation, a space between Chinese and Latin or digits, 你 rather than 您."""
+    wrong = {
+        "half-width punctuation": rf"{HAN}[,;:!?](?!\d)|{HAN}\.(?=\s|$)|{HAN}\(|\){HAN}",
+        "no space beside Latin or digits": rf"{HAN}[A-Za-z0-9]|[A-Za-z0-9]{HAN}",
+        "您": "您",
+    }
+    problems = []
+    for cell in markdown_cells(notebook):
+        if "zh" not in tags(cell):
+            continue
+        text = re.sub(r"\$\$.+?\$\$|\$[^$\n]+\$|`[^`\n]+`|\]\([^)]*\)", " ", cell.source, flags=re.S)
+        for name, pattern in wrong.items():
+            for match in re.finditer(pattern, text):
+                around = text[max(0, match.start() - 8) : match.end() + 8]
+                problems.append(f"{cell.id}: {name}: {around!r}")
+    return problems
+
+
+def english_has_no_chinese(notebook):
+    """An en cell has no Chinese in it."""
+    return [
+        cell.id
+        for cell in markdown_cells(notebook)
+        if "en" in tags(cell) and re.search(HAN, cell.source)
+    ]
+
+
+def parameters_are_complete(notebook):
+    """One cell tagged parameters, with exactly the names that every chapter has."""
+    return sorted(PARAMETERS ^ set(course.parameters_of(notebook)))
+
+
+def parameters_are_set_once(notebook):
+    """No cell assigns a parameter again."""
+    problems = []
+    for cell in code_cells(notebook):
+        if "parameters" in tags(cell):
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+                if node.id in PARAMETERS:
+                    problems.append(f"{cell.id}: {node.id}")
+    return problems
+
+
+def cells_are_short(notebook):
+    """A code cell is one thought: at most 25 lines, the set-up aside."""
+    return [
+        f"{cell.id}: {len(cell.source.splitlines())} lines"
+        for cell in code_cells(notebook)
+        if len(cell.source.splitlines()) > 25 and "imports" not in tags(cell)
+    ]
+
+
+def images_have_alt_text(notebook):
+    """Every image in Markdown says what it shows."""
+    return [
+        cell.id
+        for cell in markdown_cells(notebook)
+        if re.search(r"!\[\s*\]\(", cell.source) or re.search(r"<img(?![^>]*alt=)", cell.source)
+    ]
+
+
+def outputs_are_whole(notebook):
+    """Stored outputs are of one run from top to bottom, of exactly this code, without an error."""
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    problems = [] if counts == list(range(1, len(counts) + 1)) else [f"not one run: {counts}"]
+    if not course.outputs_are_current(notebook):
+        problems.append("the code has changed since: run python -m d2lhelpers run --full")
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error" or output.get("name") == "stderr":
+                problems.append(f"{cell.id}: {output.get('ename', 'stderr')}")
+    return problems
+
+
+def outputs_are_clean(notebook):
+    """No progress bars, widget state or absolute paths in what is stored; under 2 MB."""
+    problems = ["widget state"] if "widgets" in notebook.metadata else []
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            text = nbformat.writes(nbformat.v4.new_notebook(cells=[_only(output)]))
+            if "widget-view" in text or re.search(r"\d+%\|", text):
+                problems.append(f"{cell.id}: a progress bar")
+            if re.search(r"[\"' (](/[a-z]+/[a-z]|[A-Z]:\\\\)", _without_images(output)):
+                problems.append(f"{cell.id}: an absolute path")
+    size = len(nbformat.writes(notebook).encode())
+    return problems + ([f"{size:,} bytes"] if size >= 2_000_000 else [])
+
+
+def _only(output):
+    return nbformat.v4.new_code_cell(outputs=[output])
+
+
+def _without_images(output):
+    data = {k: v for k, v in output.get("data", {}).items() if not k.startswith("image/")}
+    return " " + str(output.get("text", "")) + " " + " ".join(map(str, data.values()))
+
+
+def half_of_the_outputs_are_compared(notebook):
+    """At least half of the code cells that print are compared by nbval."""
+    printing = [cell for cell in code_cells(notebook) if cell.outputs]
+    compared = [cell for cell in printing if "nbval-ignore-output" not in tags(cell)]
+    return [] if 2 * len(compared) >= len(printing) else [f"{len(compared)} of {len(printing)}"]
+
+
+RULES = [
+    languages_alternate,
+    same_headings,
+    same_formulas,
+    same_code_words,
+    same_links,
+    same_lists,
+    chinese_typography,
+    english_has_no_chinese,
+    parameters_are_complete,
+    parameters_are_set_once,
+    cells_are_short,
+    images_have_alt_text,
+    outputs_are_whole,
+    outputs_are_clean,
+    half_of_the_outputs_are_compared,
+]
+NAMES = ["same_formulas", "same_code_words", "same_links", "same_lists"]
+for function, name in zip([same_formulas, same_code_words, same_links, same_lists], NAMES):
+    function.__name__ = name
+
+
+@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule(rule, path):
+    assert rule(course.read_notebook(path)) == []
+
+
+# -------------------------------------------------------------- every rule can fail: break it once
+
+
+def small_notebook():
+    zh = "# 标题\n\n用 `conv` 算出 $n$，见[论文](https://example.org)。\n\n- 一"
+    en = "# Title\n\nWith `conv` compute $n$, see the [paper](https://example.org).\n\n- One"
+    cells = [
+        nbformat.v4.new_markdown_cell(zh, metadata={"tags": ["zh"]}),
+        nbformat.v4.new_markdown_cell(en, metadata={"tags": ["en"]}),
+        nbformat.v4.new_code_cell(
+            "\n".join(f"{name} = 1" for name in sorted(PARAMETERS)),
+            metadata={"tags": ["parameters"]},
+            execution_count=1,
+        ),
+        nbformat.v4.new_code_cell(
+            "print(EPOCHS)",
+            execution_count=2,
+            outputs=[nbformat.v4.new_output("stream", text="1\n")],
+        ),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["d2lhelpers"] = {"code_sha256": course.code_digest(notebook)}
+    return notebook
+
+
+def _edit(index, old, new):
+    def change(notebook):
+        assert old in notebook.cells[index].source
+        notebook.cells[index].source = notebook.cells[index].source.replace(old, new)
+
+    return change
+
+
+def _output(text, kind="stream", **fields):
+    def change(notebook):
+        output = nbformat.v4.new_output(kind, text=text, **fields)
+        notebook.cells[3].outputs = [output]
+
+    return change
+
+
+def _ignore(notebook):
+    notebook.cells[3].metadata["tags"] = ["nbval-ignore-output"]
+
+
+def _swap(notebook):
+    notebook.cells[0], notebook.cells[1] = notebook.cells[1], notebook.cells[0]
+
+
+def _twice(notebook):
+    notebook.cells[3].execution_count = 7
+
+
+BREAKS = [
+    (languages_alternate, _swap),
+    (languages_alternate, lambda notebook: notebook.cells.pop(1)),
+    (same_headings, _edit(1, "# Title", "## Title")),
+    (same_formulas, _edit(1, "$n$", "$m$")),
+    (same_code_words, _edit(0, "`conv`", "`pool`")),
+    (same_links, _edit(1, "example.org", "example.com")),
+    (same_lists, _edit(1, "- One", "One")),
+    (chinese_typography, _edit(0, "算出", "你好,算出")),
+    (chinese_typography, _edit(0, "算出", "算出CNN")),
+    (chinese_typography, _edit(0, "标题", "您的标题")),
+    (english_has_no_chinese, _edit(1, "Title", "标题")),
+    (parameters_are_complete, _edit(2, "LR = 1\n", "")),
+    (parameters_are_set_once, _edit(3, "print(EPOCHS)", "for EPOCHS in range(3): pass")),
+    (cells_are_short, _edit(3, "print(EPOCHS)", "x = 1\n" * 26)),
+    (images_have_alt_text, _edit(0, "- 一", "![](figure.png)")),
+    (outputs_are_whole, _edit(3, "print(EPOCHS)", "print(SEED)")),
+    (outputs_are_whole, _twice),
+    (outputs_are_whole, _output("warning", name="stderr")),
+    (outputs_are_clean, _output(" 50%|#####     | 5/10")),
+    (outputs_are_clean, _output("saved to /home/someone/runs")),
+    (half_of_the_outputs_are_compared, _ignore),
+]
+
+
+def test_small_notebook_keeps_every_rule():
+    notebook = small_notebook()
+    assert {rule.__name__: rule(notebook) for rule in RULES if rule(notebook)} == {}
+
+
+@pytest.mark.parametrize(("rule", "change"), BREAKS)
+def test_rule_notices(rule, change):
+    notebook = copy.deepcopy(small_notebook())
+    change(notebook)
+    assert rule(notebook) != []
+
+
+def test_every_rule_is_shown_to_fail():
+    assert {rule for rule, _ in BREAKS} == set(RULES)

@@ -1,0 +1,321 @@
+"""Training is tested by what it must achieve."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import d2lhelpers as d2l
+from d2lhelpers.training import CURVES, AlreadyTrainedWarning
+
+
+@pytest.fixture(autouse=True)
+def runs_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def toy_data(samples=10, batch_size=4, **loaders):
+    """Random 1×4×4 images of 3 classes; the last batch is smaller."""
+    generator = torch.Generator().manual_seed(1)
+    X = torch.randn(samples, 1, 4, 4, generator=generator)
+    y = torch.randint(0, 3, (samples,), generator=generator)
+    dataset = TensorDataset(X, y)
+    train = DataLoader(dataset, batch_size, shuffle=True, generator=torch.Generator())
+    parts = {"train": train, "test": DataLoader(dataset, batch_size), "mean": 0, "std": 5}
+    return types.SimpleNamespace(**parts | loaders)
+
+
+def toy_net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+
+def numbers(history):
+    """The curves without the clock."""
+    return {curve: getattr(history, curve) for curve in CURVES if curve != "seconds"}
+
+
+def test_overfits_one_batch():
+    data = d2l.load_mnist(32, train_size=32, test_size=32, source="synthetic")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    history = d2l.train(net, data, epochs=60, lr=0.3, name="test/mlp/overfit")
+    assert history.train_accuracy[-1] == 1.0
+    assert history.train_loss[-1] < 0.05
+
+
+def test_seed_decides_everything():
+    first, second, other = (
+        d2l.train(toy_net(), toy_data(), epochs=3, lr=0.1, seed=seed) for seed in (5, 5, 6)
+    )
+    assert numbers(first) == numbers(second)
+    assert numbers(first) != numbers(other)
+
+
+def test_averages_are_over_samples():
+    # A step of length zero: the training figures are those of the untouched net.
+    net, data = toy_net(), toy_data(samples=10, batch_size=4)
+    X, y = data.test.dataset.tensors
+    scores = net(X)
+    loss = nn.functional.cross_entropy(scores, y).item()
+    right = (scores.argmax(1) == y).sum().item() / 10
+    history = d2l.train(net, data, epochs=1, lr=0.0)
+    assert history.train_loss[0] == pytest.approx(loss, abs=1e-6)
+    assert history.test_loss[0] == pytest.approx(loss, abs=1e-6)
+    assert history.train_accuracy[0] == history.test_accuracy[0] == pytest.approx(right)
+    assert d2l.evaluate(net, data.test) == pytest.approx((loss, right))
+
+
+def test_one_forward_pass_a_batch():
+    net, passes = toy_net(), []
+    net.register_forward_hook(lambda net, *_: passes.append(net.training))
+    d2l.train(net, toy_data(samples=10, batch_size=4), epochs=2, lr=0.1)
+    assert passes.count(True) == 2 * 3
+
+
+def test_plain_sgd_as_by_hand():
+    net, by_hand, data = toy_net(), toy_net(), toy_data(samples=4, batch_size=4)
+    X, y = data.test.dataset.tensors
+    d2l.train(net, data, epochs=2, lr=0.5)
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(by_hand(X), y)
+        gradients = torch.autograd.grad(loss, list(by_hand.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(by_hand.parameters(), gradients, strict=True):
+                parameter -= 0.5 * gradient
+    for ours, theirs in zip(net.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_schedule_steps_every_batch():
+    net = toy_net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    history = d2l.train(net, toy_data(), epochs=2, optimizer=optimizer, schedule=schedule)
+    # Three batches an epoch; the rate recorded is the one that the last step used.
+    assert history.learning_rate == pytest.approx([1 / 3, 1 / 6])
+
+
+def test_validation_every_epoch_and_test_once():
+    data = toy_data()
+    data.validation = data.test
+    history = d2l.train(toy_net(), data, epochs=3, lr=0.1)
+    assert len(history.validation_accuracy) == len(history.validation_loss) == 3
+    assert history.test_accuracy == history.validation_accuracy[-1:]
+    assert history.test_loss == history.validation_loss[-1:]
+    assert "test_loss" not in history.rows()[0]
+
+
+def test_test_set_can_be_left_alone():
+    data = toy_data()
+    data.validation, data.test = data.test, None
+    history = d2l.train(toy_net(), data, epochs=2, lr=0.1)
+    assert history.test_accuracy == [] and len(history.validation_accuracy) == 2
+
+
+@pytest.mark.parametrize("cause", ["learning rate", "images"])
+def test_nan_stops_training_and_names_the_cause(cause):
+    net, data = toy_net(), toy_data()
+    if cause == "images":
+        data.train.dataset.tensors[0][3] = float("nan")
+        data.test = toy_data().test
+    with pytest.raises(d2l.DivergedError, match=cause) as caught:
+        d2l.train(net, data, epochs=50, lr=1e38 if cause == "learning rate" else 0.1)
+    assert caught.value.history.epochs < 50
+    assert all(loss == loss for loss in caught.value.history.train_loss)
+    assert "损失" in str(caught.value)
+
+
+def test_training_a_net_twice_is_said():
+    net, data = toy_net(), toy_data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AlreadyTrainedWarning)
+        d2l.train(net, data, epochs=1, lr=0.1)
+    with pytest.warns(AlreadyTrainedWarning, match="已经训练过"):
+        d2l.train(net, data, epochs=1, lr=0.1)
+
+
+def test_evaluation_leaves_no_trace():
+    net = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), nn.Flatten(), nn.Linear(16, 3))
+    net.train()
+    net[0].eval()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    random_state = torch.get_rng_state()
+    scores, labels = d2l.predict(net, toy_data().test)
+    assert scores.shape == (10, 3) and not scores.requires_grad
+    assert labels.tolist() == toy_data().test.dataset.tensors[1].tolist()
+    assert net.training and not net[0].training and net[1].training
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_evaluation_does_not_change_training():
+    with_dropout = [
+        nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(16, 3)) for _ in range(2)
+    ]
+    with_dropout[1].load_state_dict(with_dropout[0].state_dict())
+    data = toy_data()
+    watched = d2l.train(with_dropout[0], data, epochs=3, lr=0.1)
+    data.validation = data.test
+    watched_more = d2l.train(with_dropout[1], data, epochs=3, lr=0.1)
+    assert watched.train_loss == watched_more.train_loss
+
+
+def test_bfloat16_learns_as_float32_does():
+    histories = [
+        d2l.train(toy_net(), toy_data(), epochs=5, lr=0.1, precision=precision)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert histories[0].train_loss == pytest.approx(histories[1].train_loss, rel=0.05)
+    assert histories[0].train_loss != histories[1].train_loss
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0, "lr": 0.1}, "at least 1"),
+        ({"epochs": 1}, "exactly one"),
+        ({"epochs": 1, "lr": 0.1, "precision": "float8"}, "float8"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        d2l.train(toy_net(), toy_data(), **arguments)
+
+
+def test_tensorboard_holds_what_history_holds(runs_folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    data = d2l.load_mnist(10, train_size=40, test_size=30, source="synthetic")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    history = d2l.train(net, data, epochs=3, lr=0.1, name="test/linear/plain")
+    assert Path(history.log_dir).parent == runs_folder / "test/linear/plain"
+    log = EventAccumulator(history.log_dir)
+    log.Reload()
+    for curve in set(CURVES) - {"validation_loss", "validation_accuracy"}:
+        events = log.Scalars(curve)
+        assert [event.step for event in events] == [1, 2, 3]
+        assert [event.value for event in events] == pytest.approx(getattr(history, curve))
+    assert log.Tags()["graph"] and log.Tags()["images"] == ["samples"]
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert record["source"] == data.source and record["test_accuracy"] == history.test_accuracy
+
+
+def test_every_run_has_its_own_folder():
+    folders = {d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1).log_dir for _ in range(3)}
+    assert len(folders) == 3
+
+
+def test_table_in_a_notebook():
+    history = d2l.train(toy_net(), toy_data(), epochs=2, lr=0.1)
+    html = history._repr_html_()
+    assert html.count("<tr>") == 3 and f"{history.test_loss[1]:.4g}" in html
+    assert "2 epochs" in repr(history)
+
+
+# ------------------------------------------------------------------------- checkpoint and resume
+
+RESUMABLE = """
+import os, signal, sys
+import torch
+from torch import nn
+import d2lhelpers as d2l
+
+checkpoint, weights, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
+data = d2l.load_mnist(
+    50, train_size=420, test_size=100, source="synthetic", augment=(d2l.random_crop,)
+)
+torch.manual_seed(3)
+net = nn.Sequential(
+    nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(2304, 10)
+)
+passes = 0
+def count(net, *_):
+    global passes
+    passes += net.training
+    if passes == die_after:
+        os.kill(os.getpid(), signal.SIGKILL)
+net.register_forward_hook(count)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=4 * len(data.train))
+history = d2l.train(
+    net, data, epochs=4, optimizer=optimizer, schedule=schedule, seed=7, checkpoint=checkpoint
+)
+torch.save((net.state_dict(), history.train_loss, history.test_loss, passes), weights)
+"""
+
+
+def run_resumable(folder, checkpoint, die_after=0):
+    weights = folder / "weights.pt"
+    weights.unlink(missing_ok=True)
+    command = [sys.executable, "-c", RESUMABLE, checkpoint, weights, str(die_after)]
+    status = subprocess.run(command, check=False, cwd=folder).returncode
+    return status, torch.load(weights) if weights.exists() else None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_killed_in_mid_epoch_ends_where_an_uninterrupted_run_ends(tmp_path):
+    _, whole = run_resumable(tmp_path, tmp_path / "whole.pt")
+    # Nine batches an epoch: the kill falls in the middle of the third.
+    status, _ = run_resumable(tmp_path, tmp_path / "killed.pt", die_after=9 * 2 + 4)
+    assert status == -signal.SIGKILL
+    status, resumed = run_resumable(tmp_path, tmp_path / "killed.pt")
+    assert status == 0
+    assert (whole[3], resumed[3]) == (9 * 4, 9 * 2)
+    assert resumed[1:3] == whole[1:3]
+    assert all(torch.equal(value, whole[0][key]) for key, value in resumed[0].items())
+
+
+def test_a_finished_checkpoint_is_not_trained_again(tmp_path):
+    def run():
+        net = toy_net()
+        history = d2l.train(net, toy_data(), epochs=2, lr=0.1, checkpoint=tmp_path / "c.pt")
+        return dataclasses.asdict(history), net[1].weight
+
+    first, second = run(), run()
+    assert first[0] == second[0] and torch.equal(first[1], second[1])
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "c.pt"
+    d2l.train(toy_net(), toy_data(), epochs=2, lr=0.1, seed=1, checkpoint=path)
+    with pytest.raises(ValueError, match="asks for"):
+        d2l.train(toy_net(), toy_data(), epochs=2, lr=0.1, seed=2, checkpoint=path)
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "c.pt"
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"c\.pt is not a whole checkpoint"):
+        d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=path)
+
+
+def test_failed_save_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c.pt"
+    save = torch.save
+    net, calls = toy_net(), []
+
+    def fail_second(state, file):
+        calls.append(file)
+        save(state, file)
+        if len(calls) == 2:
+            Path(file).write_bytes(Path(file).read_bytes()[:100])
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail_second)
+    with pytest.raises(OSError, match="No space"):
+        d2l.train(net, toy_data(), epochs=3, lr=0.1, checkpoint=path)
+    assert len(torch.load(path)["history"]["train_loss"]) == 1
+    assert os.listdir(tmp_path / "runs") and list(tmp_path.glob("*.partial")) == []
