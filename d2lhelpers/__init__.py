@@ -8,15 +8,18 @@ True
 """
 
 from .augment import random_crop, random_flip, random_greyscale
+from .course import over_seeds
 from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
 from .display import (
     is_interactive,
     plot_confusion,
     plot_history,
+    say,
     show_feature_maps,
     show_filters,
     show_images,
+    verdict,
 )
 from .metrics import (
     accuracy,
@@ -25,8 +28,10 @@ from .metrics import (
     count_correct,
     count_multiply_adds,
     count_parameters,
+    is_higher,
+    standard_error,
 )
-from .training import DivergedError, History, evaluate, init_weights, predict, train
+from .training import DivergedError, History, evaluate, init_weights, predict, show_board, train
 
 __all__ = [
     "DivergedError",
@@ -42,19 +47,25 @@ __all__ = [
     "evaluate",
     "has_bfloat16",
     "init_weights",
+    "is_higher",
     "is_interactive",
     "load_cifar10",
     "load_mnist",
+    "over_seeds",
     "plot_confusion",
     "plot_history",
     "predict",
     "random_crop",
     "random_flip",
     "random_greyscale",
+    "say",
+    "show_board",
     "show_feature_maps",
     "show_filters",
     "show_images",
+    "standard_error",
     "train",
     "try_all_gpus",
     "try_gpu",
+    "verdict",
 ]

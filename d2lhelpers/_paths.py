@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def project_folder() -> Path:
-    """The checkout that holds this package, or the current directory where it was installed alone."""
+    """The checkout that holds this package; the current directory where there is none."""
     checkout = Path(__file__).resolve().parent.parent
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
 

@@ -92,13 +92,21 @@ def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
+    # ipykernel 7 warns in every run where this is off.
+    encrypted = Config({"KernelManager": {"transport_encryption": "auto"}})
     executed.parent.mkdir(parents=True, exist_ok=True)
     start, started = time.perf_counter(), time.time()
     with _environment(D2L_BATCH="1"):
         try:
             papermill.execute_notebook(
-                path, executed, parameters, cwd=path.parent, progress_bar=False
+                path,
+                executed,
+                parameters,
+                cwd=path.parent,
+                progress_bar=False,
+                config=encrypted,
             )
         except PapermillExecutionError as error:
             source = read_notebook(executed).cells[error.cell_index].source.strip()
@@ -276,7 +284,7 @@ def _result_row(run: dict) -> dict:
 
 
 class Spread(NamedTuple):
-    """Test accuracy of one variant over its seeds; ``deviation`` is the sample's, 0 for one seed."""
+    """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed."""
 
     chapter: str
     model: str

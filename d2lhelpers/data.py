@@ -698,7 +698,7 @@ def _read_idx(path: Path) -> np.ndarray:
     if content[:3].tolist() != [0, 0, 8]:
         raise ValueError("it does not begin like an IDX file of bytes")
     header = 4 + 4 * int(content[3])
-    shape = content[4:header].view(">i4").tolist()
+    shape = content[4:header].view(">u4").tolist()
     return content[header:].reshape(shape)
 
 

@@ -31,9 +31,11 @@ __all__ = [
     "is_interactive",
     "plot_confusion",
     "plot_history",
+    "say",
     "show_feature_maps",
     "show_filters",
     "show_images",
+    "verdict",
 ]
 
 _BLUE, _VERMILLION, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -64,6 +66,10 @@ def _styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     def styled(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
         import matplotlib.pyplot as plt
 
+        # Load the backend first. A notebook's backend changes settings as it loads (it turns
+        # interactive mode on), and leaving the context would take them back: no figure would
+        # appear any more.
+        plt.draw_if_interactive()
         with plt.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
         for ax in figure.axes:  # matplotlib makes ticks later, when the style has gone
@@ -93,6 +99,40 @@ def is_interactive() -> bool:
         in_vs_code = hasattr(sys.modules.get("__main__"), "__vsc_ipynb_file__")
         return in_vs_code or any(name in os.environ for name in front_ends)
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def say(zh: str, en: str) -> None:
+    """Print a computed sentence in both languages, Chinese first.
+
+    In a notebook each language is an output of its own, marked in its metadata with its ``lang``,
+    so that an edition in one language can leave the other out.
+
+    >>> say(zh="测试准确率 0.98。", en="Test accuracy 0.98.")
+    测试准确率 0.98。
+    Test accuracy 0.98.
+    """
+    if "ipykernel.kernelapp" not in sys.modules:
+        print(f"{zh}\n{en}")
+        return
+    from IPython.display import display
+
+    for lang, text in (("zh", zh), ("en", en)):
+        display({"text/plain": text}, raw=True, metadata={"lang": lang})
+
+
+def verdict(holds: bool | None, *, zh: str, en: str) -> None:
+    """Say whether a claim held in its experiment; None says that it is too close to call.
+
+    >>> verdict(False, zh="二大于三。", en="Two is more than three.")
+    ✗ 不成立：二大于三。
+    ✗ Does not hold: Two is more than three.
+    """
+    mark_zh, mark_en = {
+        True: ("✓ 成立", "✓ Holds"),
+        False: ("✗ 不成立", "✗ Does not hold"),
+        None: ("? 差别太小，分不出", "? Too close to call"),
+    }[holds]
+    say(zh=f"{mark_zh}：{zh}", en=f"{mark_en}: {en}")
 
 
 @_styled

@@ -16,7 +16,7 @@ from torch import nn
 
 from ._paths import folder, write_atomically
 from .device import describe, has_bfloat16, try_gpu
-from .display import is_interactive, show_images
+from .display import is_interactive, say, show_images
 from .metrics import accuracy, correct_mask, count_multiply_adds, count_parameters, evaluating
 
 CURVES = (
@@ -252,6 +252,23 @@ def train(
     return history
 
 
+def show_board() -> None:
+    """Open TensorBoard on ``runs/`` inside the notebook; where no person looks, say how to.
+
+    papermill, nbconvert and nbval therefore start no server that would outlive them.
+    """
+    logs = folder("D2L_RUNS", "runs")
+    if not is_interactive():
+        say(
+            zh="打开 TensorBoard：make board，或 python -m tensorboard.main --logdir runs。",
+            en="To open TensorBoard: make board, or python -m tensorboard.main --logdir runs.",
+        )
+        return
+    from tensorboard import notebook
+
+    notebook.start(f'--logdir "{logs.as_posix()}"')
+
+
 def _train_epoch(net, loader, optimizer, schedule, loss, precision, history, bar) -> None:
     """One pass over the training set; appends the training curves to ``history``."""
     device = next(net.parameters()).device
@@ -287,7 +304,7 @@ def _train_epoch(net, loader, optimizer, schedule, loss, precision, history, bar
 
 
 def _evaluate_epoch(net, data, history, *, last, precision) -> None:
-    """Append the held-out curves: validation every epoch, or else test; test once after the last."""
+    """Append the held-out curves; ``History`` says which set is evaluated when."""
     validation = getattr(data, "validation", None)
     if validation is not None:
         result = evaluate(net, validation, precision=precision)
@@ -302,10 +319,11 @@ def _evaluate_epoch(net, data, history, *, last, precision) -> None:
 def _why_diverged(X, samples, rate, history) -> str:
     epoch = history.epochs + 1
     if not bool(torch.isfinite(X).all()):
-        zh, en = "输入图像里有 NaN 或无穷大：检查数据", "the images hold NaN or infinity: check the data"
+        zh = "输入图像里有 NaN 或无穷大：检查数据"
+        en = "the images hold NaN or infinity: check the data"
     else:
         zh = f"多半是学习率 {rate:g} 太大：试试它的十分之一，并重新创建网络"
-        en = f"the learning rate of {rate:g} is likely too high: make a new net and try a tenth of it"
+        en = f"the learning rate {rate:g} is likely too high: make a new net and try a tenth of it"
     return (
         f"第 {epoch} 轮，{samples} 张图像之后，损失不再是有限的数。{zh}。\n"
         f"The loss is no longer finite, in epoch {epoch}, after {samples} images; {en}."
@@ -433,6 +451,7 @@ def _tensorboard(history: History, net: nn.Module, data):
 
     with SummaryWriter(history.log_dir, purge_step=history.epochs + 1) as writer:
         if history.epochs == 0:
+            writer.add_text("data", history.source)
             with _without_a_trace(net), warnings.catch_warnings():
                 X, y = next(iter(data.test or data.validation))
                 warnings.simplefilter("ignore", FutureWarning)  # add_graph traces with torch.jit

@@ -12,7 +12,6 @@ import pytest
 
 from d2lhelpers import __main__ as command
 from d2lhelpers import course
-from d2lhelpers.data import StandInWarning  # noqa: F401  (named in a subprocess's output below)
 
 ROOT = course.project_folder()
 
@@ -31,7 +30,9 @@ def small_course(tmp_path, monkeypatch):
     monkeypatch.setattr(course, "project_folder", lambda: tmp_path)
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
     (tmp_path / "notebooks").mkdir()
-    parameters = "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEED = 0\nEXPERIMENTS = True"
+    parameters = (
+        "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEED = 0\nEXPERIMENTS = True"
+    )
     good = notebook_of(parameters, "print(EPOCHS, SOURCE)", tags=[(0, "parameters")])
     bad = notebook_of("x = 1", "# divide\nx / 0")
     nbformat.write(good, tmp_path / "notebooks" / "01_good.ipynb")

@@ -565,7 +565,7 @@ def test_next_source_in_the_order_steps_in(name, small, genuine):
 
 
 @settings(
-    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.sampled_from(["MNIST", "CIFAR-10"]), st.data())
 def test_any_altered_byte_is_noticed(small, name, data_):
@@ -673,7 +673,8 @@ MISFORTUNES = {
 def test_failed_download_leaves_nothing_behind(
     name, spoil, why, small, genuine, mirror, monkeypatch
 ):
-    monkeypatch.setattr(data, "TIMEOUT", 0.3)
+    if spoil in (_silent, _stalling):
+        monkeypatch.setattr(data, "TIMEOUT", 0.3)
     spoil(mirror)
     with pytest.raises(FileNotFoundError, match=why):
         LOADERS[name](root=small, source="real")
@@ -681,6 +682,7 @@ def test_failed_download_leaves_nothing_behind(
         assert not LOADERS[name](root=small).is_real
     assert [path for path in small.rglob("*") if path.name != f".{name}.lock"] == []
     assert socket.getdefaulttimeout() is None
+    monkeypatch.setattr(data, "TIMEOUT", 10)
     with tiny_data.serve() as better:
         tiny_data.patch_torchvision(monkeypatch.setattr, better.url)
         assert fingerprint(LOADERS[name](root=small)) == genuine[name]

@@ -465,6 +465,12 @@ def test_a_test_set_used_once(epochs):
     assert_is_tidy(figure)
 
 
+def test_a_test_set_used_once_without_a_validation_set():
+    figure = plot_history(history(test_loss=[0.3], test_accuracy=[0.7]))
+    assert legend_of(figure) == ["train", "test, once at the end"]
+    assert list(figure.axes[1].lines[1].get_xdata()) == [4]
+
+
 def test_without_any_evaluation():
     run = history(test_loss=[], test_accuracy=[])
     assert legend_of(plot_history(run)) == ["train"]
@@ -787,3 +793,27 @@ def test_importing_does_not_import_matplotlib():
     code = "import sys, d2lhelpers.display; sys.exit('matplotlib' in sys.modules)"
     folder = display.__file__.rsplit("d2lhelpers", 1)[0]
     assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == 0
+
+
+def test_a_notebook_shows_every_figure_once():
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = [
+        "import torch\nfrom d2lhelpers import display\nprint(display.is_interactive())",
+        "display.show_images(torch.rand(2, 3, 8, 8));",
+        "display.show_images(torch.rand(2, 3, 8, 8));",
+        "display.plot_confusion(torch.eye(2).long(), ['cat', 'dog']);",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    folder = display.__file__.rsplit("d2lhelpers", 1)[0]
+    client = NotebookClient(notebook, resources={"metadata": {"path": folder}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MPLBACKEND", raising=False)
+        patch.delenv("JPY_SESSION_NAME", raising=False)
+        client.execute()
+    first, *others = (cell.outputs for cell in notebook.cells)
+    assert first[0].text == "False\n"
+    assert [[output.output_type for output in outputs] for outputs in others] == [
+        ["display_data"]
+    ] * 3

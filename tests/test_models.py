@@ -1,4 +1,4 @@
-"""The networks that a reader sees, loaded from the cells tagged ``model``, against their sources."""
+"""The networks that a reader sees (cells tagged ``model``) against their sources."""
 
 import pytest
 import torch

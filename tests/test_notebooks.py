@@ -59,7 +59,7 @@ def languages_alternate(notebook):
     return problems
 
 
-def _same(pattern, flags=0):
+def _same(name, pattern, flags=0):
     def parts(text):
         return sorted(re.findall(pattern, text, flags))
 
@@ -70,6 +70,7 @@ def _same(pattern, flags=0):
             if parts(zh.source) != parts(en.source)
         ]
 
+    rule.__name__ = name
     return rule
 
 
@@ -82,10 +83,10 @@ def same_headings(notebook):
     return [zh.id for zh, en in twins(notebook) if levels(zh.source) != levels(en.source)]
 
 
-same_formulas = _same(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
-same_code_words = _same(r"`[^`\n]+`")
-same_links = _same(r"\]\(([^)\s]+)\)")
-same_lists = _same(r"^(?:- |\d+\. )", re.MULTILINE)
+same_formulas = _same("same_formulas", r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
+same_code_words = _same("same_code_words", r"`[^`\n]+`")
+same_links = _same("same_links", r"\]\(([^)\s]+)\)")
+same_lists = _same("same_lists", r"^(?:- |\d+\. )", re.MULTILINE)
 
 
 def chinese_typography(notebook):
@@ -99,7 +100,9 @@ def chinese_typography(notebook):
     for cell in markdown_cells(notebook):
         if "zh" not in tags(cell):
             continue
-        text = re.sub(r"\$\$.+?\$\$|\$[^$\n]+\$|`[^`\n]+`|\]\([^)]*\)", " ", cell.source, flags=re.S)
+        text = re.sub(
+            r"\$\$.+?\$\$|\$[^$\n]+\$|`[^`\n]+`|\]\([^)]*\)", " ", cell.source, flags=re.S
+        )
         for name, pattern in wrong.items():
             for match in re.finditer(pattern, text):
                 around = text[max(0, match.start() - 8) : match.end() + 8]
@@ -128,9 +131,9 @@ def parameters_are_set_once(notebook):
         if "parameters" in tags(cell):
             continue
         for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-                if node.id in PARAMETERS:
-                    problems.append(f"{cell.id}: {node.id}")
+            is_set = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del)
+            if is_set and node.id in PARAMETERS:
+                problems.append(f"{cell.id}: {node.id}")
     return problems
 
 
@@ -212,9 +215,6 @@ RULES = [
     outputs_are_clean,
     half_of_the_outputs_are_compared,
 ]
-NAMES = ["same_formulas", "same_code_words", "same_links", "same_lists"]
-for function, name in zip([same_formulas, same_code_words, same_links, same_lists], NAMES):
-    function.__name__ = name
 
 
 @pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)

@@ -161,9 +161,7 @@ def test_evaluation_leaves_no_trace():
 
 
 def test_evaluation_does_not_change_training():
-    with_dropout = [
-        nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(16, 3)) for _ in range(2)
-    ]
+    with_dropout = [nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(16, 3)) for _ in range(2)]
     with_dropout[1].load_state_dict(with_dropout[0].state_dict())
     data = toy_data()
     watched = d2l.train(with_dropout[0], data, epochs=3, lr=0.1)
@@ -238,13 +236,14 @@ data = d2l.load_mnist(
 )
 torch.manual_seed(3)
 net = nn.Sequential(
-    nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(2304, 10)
+    nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(),
+    nn.Flatten(), nn.Dropout(), nn.Linear(2304, 10),
 )
 passes = 0
 def count(net, *_):
     global passes
     passes += net.training
-    if passes == die_after:
+    if net.training and passes == die_after:
         os.kill(os.getpid(), signal.SIGKILL)
 net.register_forward_hook(count)
 optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
