@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from . import course
-from .data import fetch
+from .sources import fetch
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -63,9 +63,8 @@ def random_crop(images: Tensor, generator: torch.Generator, padding: int = 4) ->
         raise ValueError(f"padding is {padding}; give 0 or more pixels")
     n, _, height, width = images.shape
     offsets = torch.randint(2 * padding + 1, (2, n), generator=generator).to(images.device)
-    # With the channels last, the pixels of a row lie side by side in memory, all their channels
-    # included; `windows` is a view of every possible crop, of which indexing copies one an image.
     padded = F.pad(images, (padding,) * 4)
+    # A view of every possible crop, (N, C, rows, columns, H, W): only the chosen one is copied.
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(n, device=images.device), :, offsets[0], offsets[1]]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import nbformat
 
 from ._paths import folder, project_folder, write_atomically
-from .data import fetch
+from .sources import fetch
 
 QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
 """Parameters of a quick run, injected into the cell tagged ``parameters``."""

@@ -121,7 +121,7 @@ def say(zh: str, en: str) -> None:
 
 
 def verdict(holds: bool | None, *, zh: str, en: str) -> None:
-    """Say whether a claim held in its experiment; None says that it is too close to call.
+    """Say whether a claim held in its experiment; None says that this run cannot tell.
 
     >>> verdict(False, zh="二大于三。", en="Two is more than three.")
     ✗ 不成立：二大于三。
@@ -130,7 +130,7 @@ def verdict(holds: bool | None, *, zh: str, en: str) -> None:
     mark_zh, mark_en = {
         True: ("✓ 成立", "✓ Holds"),
         False: ("✗ 不成立", "✗ Does not hold"),
-        None: ("? 差别太小，分不出", "? Too close to call"),
+        None: ("? 这次运行分不出", "? This run cannot tell"),
     }[holds]
     say(zh=f"{mark_zh}：{zh}", en=f"{mark_en}: {en}")
 

@@ -21,8 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from d2lhelpers import data
+from d2lhelpers import sources
+from d2lhelpers.data import load_cifar10, load_mnist
 
+LOADERS = {"MNIST": load_mnist, "CIFAR-10": load_cifar10}
 TRAIN_SIZE, TEST_SIZE = 60, 20
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -70,7 +72,8 @@ def files(name):
     parts = tiny(name)
     if name == "MNIST":
         return {
-            f"MNIST/raw/{data.MNIST_FILES[key]}": idx_bytes(array) for key, array in parts.items()
+            f"MNIST/raw/{sources.MNIST_FILES[key]}": idx_bytes(array)
+            for key, array in parts.items()
         }
     images, labels = np.split(nchw(parts["x_train"]), 5), np.split(parts["y_train"], 5)
     batches = {f"data_batch_{i + 1}": (images[i], labels[i]) for i in range(5)}
@@ -79,7 +82,7 @@ def files(name):
         batch: _pickled({"data": images.reshape(len(images), -1), "labels": labels.tolist()})
         for batch, (images, labels) in batches.items()
     }
-    contents["batches.meta"] = _pickled({"label_names": list(data.CIFAR10_CLASSES)})
+    contents["batches.meta"] = _pickled({"label_names": list(sources.CIFAR10_CLASSES)})
     return {f"cifar-10-batches-py/{batch}": content for batch, content in contents.items()}
 
 
@@ -113,18 +116,18 @@ def _md5(content):
 
 
 def patch_data(patch):
-    """Make `d2lhelpers.data` take the tiny data sets for the genuine ones; `patch` is setattr."""
+    """Make `d2lhelpers.sources` take the tiny data sets for the real ones; `patch` is setattr."""
     small = {
         name: dataclasses.replace(data_set, train_size=TRAIN_SIZE, test_size=TEST_SIZE)
-        for name, data_set in data._DATA_SETS.items()
+        for name, data_set in sources.DATA_SETS.items()
     }
-    patch(data, "_DATA_SETS", small)
+    patch(sources, "DATA_SETS", small)
     mnist = tiny("MNIST")
-    patch(data, "MNIST_SHA256", {key: hashlib.sha256(mnist[key]).hexdigest() for key in KEYS})
+    patch(sources, "MNIST_SHA256", {key: hashlib.sha256(mnist[key]).hexdigest() for key in KEYS})
     batches = {
         path.rpartition("/")[2]: _md5(content) for path, content in files("CIFAR-10").items()
     }
-    patch(data, "CIFAR10_MD5", {batch: batches[batch] for batch in data.CIFAR10_MD5})
+    patch(sources, "CIFAR10_MD5", {batch: batches[batch] for batch in sources.CIFAR10_MD5})
 
 
 def patch_torchvision(patch, url):
@@ -239,8 +242,7 @@ def main():
     patch_torchvision(setattr, url)
     print("ready", flush=True)
     sys.stdin.readline()
-    load = data.load_mnist if name == "MNIST" else data.load_cifar10
-    loaded = load(root=root)
+    loaded = LOADERS[name](root=root)
     print(json.dumps({"source": loaded.source, "fingerprint": fingerprint(loaded)}))
 
 

@@ -1,0 +1,22 @@
+"""What the tests of `d2lhelpers.data` and of `d2lhelpers.sources` share."""
+
+import socket
+
+import fixtures_http as tiny_data
+import pytest
+
+from d2lhelpers import sources
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """The tiny data sets stand for the genuine ones; nothing on disk, nobody on the network."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(variable, "127.0.0.1")
+    monkeypatch.setattr(sources, "_warned", set())
+    tiny_data.patch_data(monkeypatch.setattr)
+    tiny_data.patch_torchvision(monkeypatch.setattr, url)
+    return tmp_path / "root"
