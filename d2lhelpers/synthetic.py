@@ -180,7 +180,7 @@ def _digit_templates() -> np.ndarray:
     for strokes in _STROKES:
         squared = np.full((_SIDE, _SIDE), 2 * _SIDE**2 - 1)
         for stroke in strokes.split(","):
-            # Units of 7 pixels: 28 by 42 in the middle, wide of the border by a thick stroke.
+            # Units of 7 pixels: 28 by 42 in the middle, clear of the border by a thick stroke.
             points = [(18 + 7 * int(p[0]), 11 + 7 * int(p[1])) for p in stroke.split()]
             for (x0, y0), (x1, y1) in pairwise(points):
                 steps = max(abs(x1 - x0), abs(y1 - y0))

@@ -9,9 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-import types
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -19,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import d2lhelpers as d2l
-from d2lhelpers import course, training
+from d2lhelpers import course
 
 BATCH = 100
 REPEATS = 3
@@ -179,7 +177,8 @@ def trashnet_rows():
 
 
 def other_rows():
-    code = "import time, torch; t = time.perf_counter(); import d2lhelpers; print(time.perf_counter() - t)"
+    clock = "time.perf_counter()"
+    code = f"import time, torch; t = {clock}; import d2lhelpers; print({clock} - t)"
     spent = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout)
         for _ in range(REPEATS)
