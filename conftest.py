@@ -18,7 +18,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     # No bars, no TensorBoard server, and no test's runs among the reader's.
-    os.environ["D2L_BATCH"] = "1"
+    os.environ.update(course.BATCH)
     os.environ["D2L_RUNS"] = str(course.build_folder() / "test-runs")
 
 

@@ -8,7 +8,6 @@ True
 """
 
 from .augment import random_crop, random_flip, random_greyscale
-from .course import over_seeds
 from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
 from .display import (
@@ -31,6 +30,7 @@ from .metrics import (
     is_higher,
     standard_error,
 )
+from .results import over_seeds
 from .training import DivergedError, History, evaluate, init_weights, predict, show_board, train
 
 __all__ = [

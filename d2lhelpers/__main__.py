@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import course
+from . import course, results
 from .sources import fetch
 
 
@@ -22,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     data = commands.add_parser("data", help="find or download the data sets and say where they are")
     data.set_defaults(command=_data)
 
-    results = commands.add_parser("results", help="write the README's table from results.csv")
-    results.set_defaults(command=lambda _: course.update_readme())
+    table = commands.add_parser("results", help="write the README's table from results.csv")
+    table.set_defaults(command=lambda _: results.update_readme())
 
     options = parser.parse_args(arguments)
     return options.command(options) or 0
@@ -35,11 +35,15 @@ def _run(options) -> int:
         print(f"no such notebook: {', '.join(map(str, missing))}", file=sys.stderr)
         return 2
     paths = options.notebooks or course.notebooks()
+    source = course.source_at_hand(_say)
+    if options.full and source != "real":
+        print("a full run stores results, and those need the real data", file=sys.stderr)
+        return 1
     try:
         if options.full:
-            course.run_full(paths, options.seeds, {"SOURCE": "real"}, report=_say)
+            course.run_full(paths, options.seeds, report=_say)
         else:
-            course.run_quick(paths, {"SOURCE": course.source_at_hand(_say)}, report=_say)
+            course.run_quick(paths, {"SOURCE": source}, report=_say)
     except course.NotebookFailure as failure:
         print(failure, file=sys.stderr)
         return 1

@@ -1,11 +1,8 @@
-"""The notebooks of the course: list them, run them, keep their stored outputs and results."""
+"""The notebooks of the course: list them, run them, keep their stored outputs."""
 
-import csv
-import dataclasses
 import hashlib
 import json
 import os
-import statistics
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,28 +11,16 @@ from typing import NamedTuple
 import nbformat
 
 from ._paths import folder, project_folder, write_atomically
+from .results import add_results, update_readme
 from .sources import fetch
 
 QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
 """Parameters of a quick run, injected into the cell tagged ``parameters``."""
 
-RESULT_COLUMNS = (
-    "chapter",
-    "model",
-    "variant",
-    "parameters",
-    "multiply_adds",
-    "epochs",
-    "seed",
-    "test_accuracy",
-    "seconds",
-    "device",
-    "data_source",
-    "versions",
-)
-"""Columns of ``notebooks/results.csv``; ``seconds`` is training time, evaluation not included."""
-
-_TABLE_START, _TABLE_END = "<!-- results: start -->", "<!-- results: end -->"
+BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
+"""Environment of kernels that no person watches. The second value lets OpenMP's threads, which wait
+for each other busily, give up a core that another process needs; else a step can take 30 times as
+long beside a second process on two cores."""
 
 
 class NotebookFailure(RuntimeError):
@@ -98,7 +83,7 @@ def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
     encrypted = Config({"KernelManager": {"transport_encryption": "auto"}})
     executed.parent.mkdir(parents=True, exist_ok=True)
     start, started = time.perf_counter(), time.time()
-    with _environment(D2L_BATCH="1"):
+    with _environment(BATCH):
         try:
             papermill.execute_notebook(
                 path,
@@ -126,22 +111,22 @@ def run_quick(paths: Iterable[Path], extra: dict, report=print) -> None:
         report(summary(outcome))
 
 
-def run_full(paths: Iterable[Path], seeds: Iterable[int], extra: dict, report=print) -> None:
+def run_full(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None:
     """Redo stored outputs, ``results.csv`` and the README's table on full data.
 
     Each notebook's stored outputs come from the run with its own ``SEED``; the other seeds run
     first and only the chapter's headline (``EXPERIMENTS=False``), so that the stored run can show
-    the spread. A notebook and its rows change only when all its runs have succeeded.
+    the spread. Rows and outputs are kept as runs succeed; a failed run changes neither.
     """
     for path in paths:
         own_seed = parameters_of(read_notebook(path))["SEED"]
         for seed in [s for s in seeds if s != own_seed]:
             executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
             overrides = {"SEED": seed, "EXPERIMENTS": False}
-            outcome = run_notebook(path, extra | overrides, executed)
+            outcome = run_notebook(path, overrides, executed)
             add_results(outcome.runs)
             report(summary(outcome))
-        outcome = run_notebook(path, extra, build_folder() / "notebooks" / path.name)
+        outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
         add_results(outcome.runs)
         save_outputs(outcome.executed, path)
         report(summary(outcome))
@@ -230,133 +215,6 @@ def outputs_are_current(notebook: nbformat.NotebookNode) -> bool:
     return notebook.metadata.get("d2lhelpers", {}).get("code_sha256") == code_digest(notebook)
 
 
-def results_file() -> Path:
-    """Where results of full runs are kept."""
-    return project_folder() / "notebooks" / "results.csv"
-
-
-def read_results() -> list[dict]:
-    """Rows of ``results.csv`` with numbers as numbers; an empty list where there is no file."""
-    if not results_file().exists():
-        return []
-    with results_file().open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for column in ("parameters", "multiply_adds", "epochs", "seed"):
-            row[column] = int(row[column])
-        for column in ("test_accuracy", "seconds"):
-            row[column] = float(row[column])
-    return rows
-
-
-def add_results(runs: list[dict]) -> None:
-    """Add run records to ``results.csv``; a newer run of the same variant and seed replaces it."""
-    rows = {_key(row): row for row in read_results()}
-    for run in runs:
-        if run["test_accuracy"]:
-            row = _result_row(run)
-            rows[_key(row)] = row
-
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(sorted(rows.values(), key=lambda row: row["chapter"]))
-
-    write_atomically(results_file(), write)
-
-
-def _key(row: dict) -> tuple:
-    return row["chapter"], row["model"], row["variant"], row["seed"]
-
-
-def _result_row(run: dict) -> dict:
-    chapter, model, variant = run["name"].split("/")
-    return {
-        "chapter": chapter,
-        "model": model,
-        "variant": variant,
-        "epochs": len(run["train_loss"]),
-        "test_accuracy": round(run["test_accuracy"][-1], 4),
-        "seconds": round(sum(run["seconds"]), 1),
-        "data_source": run["source"],
-    } | {key: run[key] for key in ("parameters", "multiply_adds", "seed", "device", "versions")}
-
-
-class Spread(NamedTuple):
-    """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed."""
-
-    chapter: str
-    model: str
-    variant: str
-    rows: list[dict]
-    mean: float
-    deviation: float
-
-
-def spreads(rows: list[dict]) -> list[Spread]:
-    """Mean and standard deviation of test accuracy by chapter, model and variant."""
-    groups: dict = {}
-    for row in rows:
-        groups.setdefault(_key(row)[:3], []).append(row)
-    result = []
-    for key, group in groups.items():
-        values = [row["test_accuracy"] for row in group]
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        result.append(Spread(*key, group, statistics.mean(values), deviation))
-    return result
-
-
-def over_seeds(history) -> Spread:
-    """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
-
-    The run itself stands for its own seed if it is as long as those in the file and saw the same
-    data; a quick run does not count.
-    """
-    chapter, model, variant = history.name.split("/")
-    rows = [r for r in read_results() if _key(r)[:3] == (chapter, model, variant)]
-    own = _result_row(dataclasses.asdict(history) | {"versions": ""})
-    if all((r["epochs"], r["data_source"]) == (own["epochs"], own["data_source"]) for r in rows):
-        rows = [r for r in rows if r["seed"] != own["seed"]] + [own]
-    return spreads(rows)[0]
-
-
-def results_table() -> str:
-    """Headline rows of ``results.csv`` (those with at least three seeds) as a Markdown table."""
-    lines = [
-        "| 章 chapter | 网络 network | 参数 parameters | 乘加 multiply-adds | 轮 epochs "
-        "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
-        "|---|---|---:|---:|---:|---:|---:|---|",
-    ]
-    for spread in spreads(read_results()):
-        if len(spread.rows) < 3:
-            continue
-        row = spread.rows[0]
-        seconds = statistics.mean(r["seconds"] for r in spread.rows)
-        lines.append(
-            f"| [{spread.chapter}](notebooks/{spread.chapter}.ipynb) "
-            f"| {spread.model} ({spread.variant}) | {row['parameters']:,} "
-            f"| {row['multiply_adds'] / 1e6:.2f} M | {row['epochs']} "
-            f"| {spread.mean:.4f} ± {spread.deviation:.4f} ({len(spread.rows)} seeds) "
-            f"| {seconds:.0f} | {row['data_source']} |"
-        )
-    return "\n".join(lines)
-
-
-def readme_with_table(text: str) -> str:
-    """README text with the results table between its two markers made anew."""
-    before, rest = text.split(_TABLE_START)
-    _, after = rest.split(_TABLE_END)
-    return f"{before}{_TABLE_START}\n{results_table()}\n{_TABLE_END}{after}"
-
-
-def update_readme() -> None:
-    """Write the results table into the README."""
-    path = project_folder() / "README.md"
-    text = readme_with_table(path.read_text(encoding="utf-8"))
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
 def _run_records() -> list[dict]:
     """Every finished training run under ``runs/``, oldest first."""
     records = [
@@ -369,7 +227,7 @@ def _run_records() -> list[dict]:
 class _environment:
     """Set variables for kernels started inside; a notebook server's own are hidden from them."""
 
-    def __init__(self, **variables: str):
+    def __init__(self, variables: dict[str, str]):
         self.variables = variables
 
     def __enter__(self):

@@ -1,6 +1,5 @@
 """Running notebooks, keeping their outputs and results."""
 
-import csv
 import os
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import nbformat
 import pytest
 
 from d2lhelpers import __main__ as command
-from d2lhelpers import course
+from d2lhelpers import course, results
 
 ROOT = course.project_folder()
 
@@ -28,6 +27,7 @@ def notebook_of(*sources, tags=()):
 def small_course(tmp_path, monkeypatch):
     """A project of its own, with two small notebooks."""
     monkeypatch.setattr(course, "project_folder", lambda: tmp_path)
+    monkeypatch.setattr(results, "project_folder", lambda: tmp_path)
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
     (tmp_path / "notebooks").mkdir()
     parameters = (
@@ -38,23 +38,6 @@ def small_course(tmp_path, monkeypatch):
     nbformat.write(good, tmp_path / "notebooks" / "01_good.ipynb")
     nbformat.write(bad, tmp_path / "notebooks" / "02_bad.ipynb")
     return tmp_path
-
-
-def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
-    return {
-        "name": name,
-        "source": source,
-        "seed": seed,
-        "device": "CPU with 2 threads",
-        "precision": "float32",
-        "parameters": 10,
-        "multiply_adds": 2_000_000,
-        "versions": "python 3, torch 2",
-        "train_loss": [2.0, 1.0],
-        "test_accuracy": [0.5, accuracy],
-        "seconds": [1.0, 2.5],
-        "started": 0.0,
-    }
 
 
 # ------------------------------------------------------------------------------------- running
@@ -80,6 +63,14 @@ def test_failure_names_notebook_cell_and_error(small_course, monkeypatch, capsys
     error = capsys.readouterr().err
     for part in ("02_bad.ipynb", "cell 1", "# divide", "ZeroDivisionError"):
         assert part in error
+
+
+def test_full_run_refuses_stand_ins(small_course, monkeypatch, capsys):
+    monkeypatch.setattr(course, "source_at_hand", lambda report: "synthetic")
+    before = (small_course / "notebooks" / "01_good.ipynb").read_bytes()
+    assert command.main(["run", "--full", str(small_course / "notebooks" / "01_good.ipynb")]) == 1
+    assert "real data" in capsys.readouterr().err
+    assert (small_course / "notebooks" / "01_good.ipynb").read_bytes() == before
 
 
 def test_missing_notebook_is_named(capsys):
@@ -128,7 +119,7 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
     path = small_course / "notebooks" / "01_good.ipynb"
     (small_course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
     assert not course.outputs_are_current(course.read_notebook(path))
-    course.run_full([path], [], {}, report=lambda line: None)
+    course.run_full([path], [], report=lambda line: None)
     stored = course.read_notebook(path)
     assert [cell.id for cell in stored.cells] == ["c0", "c1"]
     assert stored.cells[1].outputs[0].text == "16 auto\n"
@@ -143,46 +134,6 @@ def test_parameters_and_tags():
     assert course.parameters_of(notebook) == {"EPOCHS": 3, "SEED": 1}
     with pytest.raises(ValueError, match="found 0"):
         course.cell_with_tag(notebook, "model")
-
-
-# -------------------------------------------------------------------------------------- results
-
-
-def test_results_are_kept_and_replaced(small_course):
-    course.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
-    course.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
-    rows = course.read_results()
-    assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
-        ("01_good", 0, 0.7),
-        ("01_good", 1, 0.9),
-        ("02_bad", 0, 0.9),
-    ]
-    assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
-    with course.results_file().open() as file:
-        assert tuple(next(csv.reader(file))) == course.RESULT_COLUMNS
-
-
-def test_runs_that_never_saw_the_test_set_are_no_results(small_course):
-    course.add_results([record() | {"test_accuracy": []}])
-    assert course.read_results() == []
-
-
-def test_mean_and_deviation_over_seeds(small_course):
-    course.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92, 0.97))])
-    (spread,) = course.spreads(course.read_results())
-    assert spread.mean == pytest.approx(0.93)
-    assert spread.deviation == pytest.approx(0.0360555, abs=1e-6)
-    assert "0.9300 ± 0.0361 (3 seeds)" in course.results_table()
-
-
-def test_only_headlines_are_in_the_readme(small_course):
-    course.add_results([record(seed=s) for s in range(2)])
-    assert "Net" not in course.results_table()
-
-
-def test_readme_shows_the_results():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert course.readme_with_table(text) == text
 
 
 # ----------------------------------------------------------------------------------------- nbval

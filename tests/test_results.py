@@ -1,0 +1,84 @@
+"""Results of full runs: kept, replaced, averaged over seeds, shown in the README."""
+
+import csv
+
+import pytest
+
+import d2lhelpers as d2l
+from d2lhelpers import results
+
+ROOT = results.project_folder()
+
+
+@pytest.fixture
+def empty_course(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "project_folder", lambda: tmp_path)
+
+
+def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
+    return {
+        "name": name,
+        "source": source,
+        "seed": seed,
+        "device": "CPU with 2 threads",
+        "precision": "float32",
+        "parameters": 10,
+        "multiply_adds": 2_000_000,
+        "versions": "python 3, torch 2",
+        "train_loss": [2.0, 1.0],
+        "test_accuracy": [0.5, accuracy],
+        "seconds": [1.0, 2.5],
+        "started": 0.0,
+    }
+
+
+def test_results_are_kept_and_replaced(empty_course):
+    results.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
+    results.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
+    rows = results.read_results()
+    assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
+        ("01_good", 0, 0.7),
+        ("01_good", 1, 0.9),
+        ("02_bad", 0, 0.9),
+    ]
+    assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
+    with results.results_file().open() as file:
+        assert tuple(next(csv.reader(file))) == results.RESULT_COLUMNS
+
+
+def test_runs_that_never_saw_the_test_set_are_no_results(empty_course):
+    results.add_results([record() | {"test_accuracy": []}])
+    assert results.read_results() == []
+
+
+def test_mean_and_deviation_over_seeds(empty_course):
+    results.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92, 0.97))])
+    (spread,) = results.spreads(results.read_results())
+    assert spread.mean == pytest.approx(0.93)
+    assert spread.deviation == pytest.approx(0.0360555, abs=1e-6)
+    assert "0.9300 ± 0.0361 (3 seeds)" in results.results_table()
+
+
+def test_only_headlines_are_in_the_readme(empty_course):
+    results.add_results([record(seed=s) for s in range(2)])
+    assert "Net" not in results.results_table()
+
+
+def test_readme_shows_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert results.readme_with_table(text) == text
+
+
+def test_a_run_joins_the_seeds_in_the_file(empty_course):
+    def history(seed, accuracy, epochs=2):
+        fields = {key: value for key, value in record().items() if key != "versions"}
+        fields |= {"seed": seed, "train_loss": [1.0] * epochs, "test_accuracy": [accuracy] * epochs}
+        return d2l.History(**fields, log_dir="")
+
+    alone = d2l.over_seeds(history(0, 0.8))
+    assert (alone.mean, alone.deviation, len(alone.rows)) == (0.8, 0.0, 1)
+    results.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
+    # A full run stands for its own seed; a shorter one does not count.
+    assert d2l.over_seeds(history(0, 0.94)).mean == pytest.approx((0.94 + 0.92) / 2)
+    assert d2l.over_seeds(history(2, 0.97)).mean == pytest.approx(0.93)
+    assert d2l.over_seeds(history(0, 0.1, epochs=1)).mean == pytest.approx(0.91)
