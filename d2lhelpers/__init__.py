@@ -30,6 +30,7 @@ from .metrics import (
     is_higher,
     standard_error,
 )
+from .protocol import load_protocol_data, train_by_protocol
 from .results import over_seeds
 from .training import DivergedError, History, evaluate, init_weights, predict, show_board, train
 
@@ -51,6 +52,7 @@ __all__ = [
     "is_interactive",
     "load_cifar10",
     "load_mnist",
+    "load_protocol_data",
     "over_seeds",
     "plot_confusion",
     "plot_history",
@@ -65,6 +67,7 @@ __all__ = [
     "show_images",
     "standard_error",
     "train",
+    "train_by_protocol",
     "try_all_gpus",
     "try_gpu",
     "verdict",

@@ -11,6 +11,7 @@ import pytest
 
 from d2lhelpers import __main__ as command
 from d2lhelpers import course, results
+from d2lhelpers.sources import Found
 
 ROOT = course.project_folder()
 
@@ -97,6 +98,27 @@ def test_quick_mode_of_every_notebook(request):
         outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
         assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert not _tensorboards()
+
+
+@pytest.mark.slow
+def test_first_chapter_on_the_stand_in():
+    lines = []
+    path = course.notebooks()[0]
+    course.run_quick([path], {"SOURCE": "synthetic"}, report=lines.append)
+    executed = course.read_notebook(course.build_folder() / "notebooks" / path.name)
+    text = nbformat.writes(executed)
+    assert "synthetic stand-in for MNIST" in text and "StandInWarning" not in text
+
+
+def test_missing_data_is_said_once_in_both_languages(monkeypatch):
+    found = {"MNIST": True, "CIFAR-10": False}
+    monkeypatch.setattr(course, "fetch", lambda name: Found(name, found[name], source=name))
+    said = []
+    assert course.source_at_hand(report=said.append) == "synthetic"
+    (message,) = said
+    assert "没有真实数据（CIFAR-10）" in message and "No real data (CIFAR-10)" in message
+    found["CIFAR-10"] = True
+    assert course.source_at_hand(report=said.append) == "real" and len(said) == 1
 
 
 def _tensorboards():
