@@ -28,6 +28,7 @@ from .metrics import (
     count_multiply_adds,
     count_parameters,
     is_higher,
+    layer_table,
     standard_error,
 )
 from .protocol import load_protocol_data, train_by_protocol
@@ -50,6 +51,7 @@ __all__ = [
     "init_weights",
     "is_higher",
     "is_interactive",
+    "layer_table",
     "load_cifar10",
     "load_mnist",
     "load_protocol_data",

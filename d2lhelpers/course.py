@@ -94,14 +94,26 @@ def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
                 config=encrypted,
             )
         except PapermillExecutionError as error:
-            source = read_notebook(executed).cells[error.cell_index].source.strip()
-            raise NotebookFailure(
-                f"{path.name}: cell {error.cell_index} failed: {error.ename}: {error.evalue}\n"
-                f"  the cell begins: {source.splitlines()[0] if source else '(empty)'}\n"
-                f"  executed copy: {executed}"
-            ) from error
+            raise NotebookFailure(_describe_failure(path, executed, error)) from error
     runs = [run for run in _run_records() if run["started"] >= started]
     return Outcome(path, time.perf_counter() - start, executed, runs)
+
+
+def _describe_failure(path: Path, executed: Path, error) -> str:
+    """Notebook, cell and error; papermill adds cells of its own, so the cell is found by its id."""
+    failed = next(
+        cell
+        for cell in read_notebook(executed).cells
+        if any(output.output_type == "error" for output in cell.get("outputs", []))
+    )
+    ids = [cell.id for cell in read_notebook(path).cells]
+    number = f"{ids.index(failed.id) + 1} of {len(ids)}" if failed.id in ids else "(injected)"
+    source = failed.source.strip()
+    return (
+        f"{path.name}: cell {number}, {failed.id!r}, failed: {error.ename}: {error.evalue}\n"
+        f"  the cell begins: {source.splitlines()[0] if source else '(empty)'}\n"
+        f"  executed copy: {executed}"
+    )
 
 
 def run_quick(paths: Iterable[Path], extra: dict, report=print) -> None:

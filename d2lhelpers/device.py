@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 import warnings
 from typing import NamedTuple
 
@@ -98,8 +99,8 @@ def device_report() -> str:
     Device: CPU with 2 threads (torch.device('cpu'))
     PyTorch: 2.14.1+cu130
     bfloat16: fast here, so mixed precision pays off
-    GPU: none in use, because no NVIDIA driver was found.
-         If this machine has an NVIDIA GPU, install its driver; otherwise all is well: ...
+    GPU: none in use, because no NVIDIA driver was found. If this machine has an NVIDIA GPU,
+        install its driver; otherwise all is well: the course runs on the CPU, only more slowly.
     """
     device = _best(0)
     gain = (
@@ -113,8 +114,8 @@ def device_report() -> str:
         f"bfloat16: {gain}",
     ]
     if device.type == "cpu":
-        lines += ["GPU: none in use, because " + "\n     ".join(_reason_without_gpu())]
-    return "\n".join(lines)
+        lines += ["GPU: none in use, because " + " ".join(_reason_without_gpu())]
+    return "\n".join(textwrap.fill(line, 88, subsequent_indent="    ") for line in lines)
 
 
 # --- CUDA: what is there, and what is wrong with it ------------------------------------------

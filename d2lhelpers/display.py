@@ -117,7 +117,8 @@ def say(zh: str, en: str) -> None:
     from IPython.display import display
 
     for lang, text in (("zh", zh), ("en", en)):
-        display({"text/plain": text}, raw=True, metadata={"lang": lang})
+        # As Markdown a long sentence is wrapped like the prose around it.
+        display({"text/plain": text, "text/markdown": text}, raw=True, metadata={"lang": lang})
 
 
 def verdict(holds: bool | None, *, zh: str, en: str) -> None:

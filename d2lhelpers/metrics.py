@@ -20,6 +20,7 @@ __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "is_higher",
+    "layer_table",
     "standard_error",
 ]
 
@@ -183,6 +184,68 @@ def count_multiply_adds(net: nn.Module, image_shape: Sequence[int]) -> int:
     >>> 8 * 32 * 32 * (3 * 5 * 5)  # outputs times the multiply-adds of each
     614400
     """
+    return _run_once(net, image_shape).get_total_flops() // 2
+
+
+def layer_table(net: nn.Module, image_shape: Sequence[int]) -> str:
+    """The layers of ``net`` in the order of use: output shape, parameters, multiply-adds.
+
+    One line for each module without modules of its own, for one image, and a line of totals.
+    Multiply-adds are counted, and the network is left, as in :func:`count_multiply_adds`.
+
+    Args:
+        net: a network that takes a batch of images (N, \\*image_shape).
+        image_shape: the shape of one image without the batch axis, e.g. (3, 32, 32).
+
+    Raises:
+        ValueError: ``image_shape`` is empty or holds something other than positive ints.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Flatten(), nn.Linear(6 * 24 * 24, 10))
+    >>> print(layer_table(net, (1, 28, 28)))
+    layer        output shape    parameters  multiply-adds
+    0 Conv2d     6 × 24 × 24            156         86,400
+    1 Flatten    3456                     0              0
+    2 Linear     10                  34,570         34,560
+    total                            34,726        120,960
+    """
+    used: list[tuple[str, nn.Module, str]] = []
+
+    def record(name: str):
+        def hook(module, inputs, output):
+            used.append((name, module, " × ".join(map(str, output.shape[1:]))))
+
+        return hook
+
+    leaves = [(name, m) for name, m in net.named_modules() if not list(m.children())]
+    handles = [module.register_forward_hook(record(name)) for name, module in leaves]
+    try:
+        counter = _run_once(net, image_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    flops = {
+        name.partition(".")[2]: sum(by_operation.values()) // 2
+        for name, by_operation in counter.get_flop_counts().items()
+    }
+    rows = [
+        (
+            f"{name} {type(module).__name__}".strip(),
+            shape,
+            count_parameters(module),
+            flops.get(name, 0),
+        )
+        for name, module, shape in used
+    ]
+    rows.append(("total", "", count_parameters(net), counter.get_total_flops() // 2))
+    first = max(12, *(len(row[0]) + 1 for row in rows))
+    second = max(15, *(len(row[1]) + 1 for row in rows))
+    head = f"{'layer':<{first}} {'output shape':<{second}} {'parameters':>10} {'multiply-adds':>14}"
+    lines = [f"{r[0]:<{first}} {r[1]:<{second}} {r[2]:>10,} {r[3]:>14,}" for r in rows]
+    return "\n".join([head, *lines])
+
+
+def _run_once(net: nn.Module, image_shape: Sequence[int]):
+    """Run ``net`` on one blank image, leaving no trace, and give the counter that watched."""
     from torch.utils.flop_counter import FlopCounterMode
 
     shape = tuple(image_shape)
@@ -197,7 +260,7 @@ def count_multiply_adds(net: nn.Module, image_shape: Sequence[int]) -> int:
     counter = FlopCounterMode(display=False)
     with torch.random.fork_rng(gpus), evaluating(net), torch.no_grad(), counter:
         net(image)
-    return counter.get_total_flops() // 2
+    return counter
 
 
 @contextmanager

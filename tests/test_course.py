@@ -62,7 +62,7 @@ def test_failure_names_notebook_cell_and_error(small_course, monkeypatch, capsys
     path = small_course / "notebooks" / "02_bad.ipynb"
     assert command.main(["run", str(path)]) == 1
     error = capsys.readouterr().err
-    for part in ("02_bad.ipynb", "cell 1", "# divide", "ZeroDivisionError"):
+    for part in ("02_bad.ipynb", "cell 2 of 2, 'c1'", "# divide", "ZeroDivisionError"):
         assert part in error
 
 
