@@ -18,6 +18,7 @@ from .display import (
     show_feature_maps,
     show_filters,
     show_images,
+    use_style,
     verdict,
 )
 from .metrics import (
@@ -72,5 +73,6 @@ __all__ = [
     "train_by_protocol",
     "try_all_gpus",
     "try_gpu",
+    "use_style",
     "verdict",
 ]

@@ -3,7 +3,8 @@
 Every function returns a matplotlib figure and leaves it open in pyplot, so that a notebook
 shows it at the end of the cell (end the call with ``;`` or it appears twice). Colours are those
 of Okabe and Ito, "Color Universal Design" (2008), which readers with a colour vision
-deficiency can tell apart; nothing is told by colour alone. No global matplotlib setting changes.
+deficiency can tell apart; nothing is told by colour alone. Only `use_style` changes global settings
+of matplotlib.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "show_feature_maps",
     "show_filters",
     "show_images",
+    "use_style",
     "verdict",
 ]
 
@@ -99,6 +101,14 @@ def is_interactive() -> bool:
         in_vs_code = hasattr(sys.modules.get("__main__"), "__vsc_ipynb_file__")
         return in_vs_code or any(name in os.environ for name in front_ends)
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def use_style() -> None:
+    """Give the notebook's own plots the fonts and colours of this module's figures."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(_STYLE)
+    plt.rcParams["axes.prop_cycle"] = plt.cycler(color=_COLOURS)
 
 
 def say(zh: str, en: str) -> None:

@@ -54,13 +54,11 @@ def train_by_protocol(
     optimizer = torch.optim.SGD(
         net.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
+    steps = epochs * len(data.train)
+    rising = max(1, steps // 5)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
-        max_lr=lr,
-        total_steps=epochs * len(data.train),
-        pct_start=0.2,
-        anneal_strategy="linear",
-        cycle_momentum=False,
+        lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)),
     )
     return train(
         net,

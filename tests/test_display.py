@@ -817,3 +817,20 @@ def test_a_notebook_shows_every_figure_once():
     assert [[output.output_type for output in outputs] for outputs in others] == [
         ["display_data"]
     ] * 3
+
+
+def test_style_for_plots_of_ones_own():
+    with plt.rc_context():
+        display.use_style()
+        _, axes = plt.subplots()
+        (line,) = axes.plot([0, 1])
+        assert line.get_color() == "#0072B2" and axes.title.get_fontsize() == 9
+
+
+def test_sentences_in_both_languages(capsys):
+    display.say(zh="中文。", en="English.")
+    for holds, marks in {True: "✓", False: "✗", None: "?"}.items():
+        display.verdict(holds, zh="甲。", en="A.")
+        lines = capsys.readouterr().out.splitlines()[-2:]
+        assert [line[0] for line in lines] == [marks] * 2
+        assert lines[0].endswith("：甲。") and lines[1].endswith(": A.")
