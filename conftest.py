@@ -3,7 +3,6 @@
 import os
 
 import matplotlib
-import pytest
 
 from d2lhelpers import course
 
@@ -22,22 +21,24 @@ def pytest_configure(config):
     os.environ["D2L_RUNS"] = str(course.build_folder() / "test-runs")
 
 
-def pytest_report_header(config):
-    lines = []
-    config.stash[SOURCE] = course.source_at_hand(report=lines.append)
-    return "\n".join(lines).splitlines() or "data: real MNIST and CIFAR-10 at hand"
-
-
-SOURCE = pytest.StashKey[str]()
-
-
 def pytest_collection_modifyitems(config, items):
-    for item in items:
-        cell = getattr(item, "cell", None)
-        if cell is None:
-            continue
+    cells = [item for item in items if hasattr(item, "cell")]
+    parameters = [c for c in cells if "parameters" in c.cell.metadata.get("tags", [])]
+    if parameters and not config.getoption("full"):
+        quick = course.QUICK | {"SOURCE": course.source_at_hand(report=_say(config))}
+        for item in parameters:
+            item.cell.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
+    for item in cells:
         item.add_marker("slow")
-        if "parameters" in cell.metadata.get("tags", []) and not config.getoption("full"):
-            quick = course.QUICK | {"SOURCE": config.stash[SOURCE]}
-            cell.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in quick.items())
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def _say(config):
+    """Prints whatever pytest captures otherwise, even where it is told to be quiet."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def say(text):
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}")
+
+    return say
