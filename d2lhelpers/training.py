@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import math
+import os
 import platform
+import shutil
+import sys
 import time
 import warnings
 import weakref
@@ -266,6 +269,10 @@ def show_board() -> None:
         return
     from tensorboard import notebook
 
+    # A kernel's PATH need not hold the folder of its own Python.
+    program = shutil.which("tensorboard", path=Path(sys.executable).parent)
+    if program is not None:
+        os.environ.setdefault("TENSORBOARD_BINARY", program)
     notebook.start(f'--logdir "{logs.as_posix()}"')
 
 
