@@ -14,13 +14,16 @@ from .display import (
     is_interactive,
     plot_confusion,
     plot_history,
+    run_table,
     say,
     show_feature_maps,
     show_filters,
     show_images,
+    show_worst,
     use_style,
     verdict,
 )
+from .layers import layer_gradients, layer_signals
 from .metrics import (
     accuracy,
     confusion_matrix,
@@ -32,15 +35,25 @@ from .metrics import (
     layer_table,
     standard_error,
 )
-from .protocol import load_protocol_data, train_by_protocol
-from .results import over_seeds
-from .training import DivergedError, History, evaluate, init_weights, predict, show_board, train
+from .protocol import best_rate, is_best_rate, load_protocol_data, train_by_protocol, try_rates
+from .results import over_seeds, report
+from .training import (
+    DivergedError,
+    History,
+    evaluate,
+    init_he,
+    init_weights,
+    predict,
+    show_board,
+    train,
+)
 
 __all__ = [
     "DivergedError",
     "History",
     "ImageData",
     "accuracy",
+    "best_rate",
     "confusion_matrix",
     "correct_mask",
     "count_correct",
@@ -49,9 +62,13 @@ __all__ = [
     "device_report",
     "evaluate",
     "has_bfloat16",
+    "init_he",
     "init_weights",
+    "is_best_rate",
     "is_higher",
     "is_interactive",
+    "layer_gradients",
+    "layer_signals",
     "layer_table",
     "load_cifar10",
     "load_mnist",
@@ -63,16 +80,20 @@ __all__ = [
     "random_crop",
     "random_flip",
     "random_greyscale",
+    "report",
+    "run_table",
     "say",
     "show_board",
     "show_feature_maps",
     "show_filters",
     "show_images",
+    "show_worst",
     "standard_error",
     "train",
     "train_by_protocol",
     "try_all_gpus",
     "try_gpu",
+    "try_rates",
     "use_style",
     "verdict",
 ]

@@ -32,10 +32,12 @@ __all__ = [
     "is_interactive",
     "plot_confusion",
     "plot_history",
+    "run_table",
     "say",
     "show_feature_maps",
     "show_filters",
     "show_images",
+    "show_worst",
     "use_style",
     "verdict",
 ]
@@ -217,6 +219,65 @@ def show_images(
             for spine in ax.spines.values():
                 spine.set(visible=True, color=_VERMILLION, linewidth=2.5)
     return figure
+
+
+def show_worst(scores: Tensor, labels: Tensor, *, data: Any, count: int = 16) -> Figure:
+    """Show the test images with the largest losses: the most confident mistakes.
+
+    Args:
+        scores: class scores (N, K) of the test images, as ``predict`` returns.
+        labels: their true classes, int64 (N,).
+        data: an ``ImageData`` whose ``test`` yields the images in that order.
+        count: how many to show.
+
+    Raises:
+        ValueError: there are not as many scores as test images.
+    """
+    images = data.test.dataset.images
+    if len(scores) != len(images):
+        raise ValueError(
+            f"scores holds {len(scores)} rows for {len(images)} test images; "
+            "pass what predict(net, data.test) returns."
+        )
+    losses = nn.functional.cross_entropy(scores, labels, reduction="none")
+    worst = losses.topk(min(count, len(losses))).indices
+    return show_images(
+        images[worst.to(images.device)],
+        labels[worst],
+        scores.argmax(dim=1)[worst],
+        data=data,
+        rows=math.ceil(count / 8),
+        title="Largest losses on the test set",
+    )
+
+
+def run_table(runs: Mapping[str, Any]) -> str:
+    """What each run cost and where it ended, a line for each.
+
+    Training loss and accuracies are those of the last epoch; a run without a test set has a dash.
+
+    Args:
+        runs: a dict from a name to a ``History``.
+
+    Raises:
+        ValueError: there is no run, or one holds no epoch.
+    """
+    _check_runs(runs, ("loss", "accuracy"))
+    first = max(map(len, runs))
+    lines = [
+        f"{'':<{first}} parameters  multiply-adds  train loss   train  validation    test  s/epoch"
+    ]
+    for name, run in runs.items():
+        train, validation, test = (
+            f"{curve[-1]:.4f}" if curve else "-"
+            for curve in (run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        )
+        seconds = sum(run.seconds) / len(run.seconds)
+        lines.append(
+            f"{name:<{first}} {run.parameters:>10,} {run.multiply_adds:>14,}"
+            f" {run.train_loss[-1]:>11.4f} {train:>7} {validation:>11} {test:>7} {seconds:>8.1f}"
+        )
+    return "\n".join(lines)
 
 
 @_styled

@@ -1,11 +1,15 @@
 """The one way in which chapters 2 to 7 train on CIFAR-10, so that their numbers compare."""
 
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
 import torch
 from torch import nn
 
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
-from .training import History, train
+from .metrics import is_higher
+from .training import DivergedError, History, train
 
 VALIDATION_SIZE = 5_000
 """Training images set aside to choose learning rates: He et al., 2015, section 4.2, split alike."""
@@ -70,3 +74,83 @@ def train_by_protocol(
         precision="auto",
         name=name,
     )
+
+
+def try_rates(
+    make_net: Callable[[], nn.Module],
+    data: ImageData,
+    rates: Iterable[float],
+    *,
+    epochs: int,
+    seed: int,
+    name: str,
+) -> dict[float, History]:
+    """A short training of a fresh net at each learning rate, without the test set.
+
+    Prints a line for each rate. A rate at which the loss stops being finite is said to do so and
+    left out of the result.
+
+    Args:
+        make_net: makes the net, weights initialised; torch is seeded with ``seed`` before.
+        data, epochs, seed: as for ``train_by_protocol``.
+        rates: the learning rates to try.
+        name: of the variant, "chapter/model/variant"; the runs' names tell the rate as well.
+    """
+    blind = dataclasses.replace(data, test=None)
+    found = {}
+    for rate in rates:
+        torch.manual_seed(seed)
+        trial = f"{name}, trial at {rate:.2g}"
+        try:
+            run = train_by_protocol(
+                make_net(), blind, epochs=epochs, lr=rate, seed=seed, name=trial
+            )
+        except DivergedError:
+            print(f"learning rate {rate:<7.2g} the loss is no longer finite")
+            continue
+        found[rate] = run
+        print(
+            f"learning rate {rate:<7.2g} training loss {run.train_loss[-1]:.4f}, "
+            f"validation accuracy {run.validation_accuracy[-1]:.4f}"
+        )
+    return found
+
+
+def best_rate(found: Mapping[float, History]) -> float:
+    """The learning rate of the highest last validation accuracy.
+
+    Args:
+        found: what ``try_rates`` returns.
+
+    Raises:
+        ValueError: no rate is left, because the loss was not finite at any.
+    """
+    if not found:
+        raise ValueError(
+            "no learning rate to choose from: the loss was not finite at any of them; "
+            "try smaller ones."
+        )
+    return max(found, key=lambda rate: found[rate].validation_accuracy[-1])
+
+
+def is_best_rate(rate: float, found: Mapping[float, History], samples: int) -> bool | None:
+    """Whether ``rate`` was the best of those tried.
+
+    None where it was not, but by no more than sampling luck, or where no net got past a validation
+    accuracy of 0.4: too short a training to tell.
+
+    Args:
+        rate: a learning rate.
+        found: what ``try_rates`` returns.
+        samples: the number of validation images.
+    """
+    best = best_rate(found)
+    highest = found[best].validation_accuracy[-1]
+    if highest <= 0.4:
+        return None
+    if best == rate:
+        return True
+    if rate not in found:
+        return False
+    beaten = is_higher(highest, found[rate].validation_accuracy[-1], samples)
+    return False if beaten else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._paths import project_folder, write_atomically
+from .display import say
 
 RESULT_COLUMNS = (
     "chapter",
@@ -116,6 +117,20 @@ def over_seeds(history) -> Spread:
     if all((r["epochs"], r["data_source"]) == (own["epochs"], own["data_source"]) for r in rows):
         rows = [r for r in rows if r["seed"] != own["seed"]] + [own]
     return spreads(rows)[0]
+
+
+def report(history) -> None:
+    """Say, in both languages, a run's test accuracy, and mean and spread over the full runs."""
+    seeds = over_seeds(history)
+    accuracy = history.test_accuracy[-1]
+    say(
+        zh=f"这次运行的测试准确率是 {accuracy:.4f}（{history.source}）。"
+        f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
+        f"标准差 {seeds.deviation:.4f}。",
+        en=f"This run's test accuracy is {accuracy:.4f} ({history.source}). "
+        f"Seeds with full runs: {len(seeds.rows)}, mean {seeds.mean:.4f}, "
+        f"standard deviation {seeds.deviation:.4f}.",
+    )
 
 
 def results_table() -> str:

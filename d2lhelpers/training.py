@@ -136,6 +136,25 @@ def init_weights(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
 
 
+def init_he(module: nn.Module) -> None:
+    """He (Kaiming) normal weights for convolutions and fully connected layers; biases zero.
+
+    For ``net.apply(init_he)``. The variance 2/n, with n inputs to an output, keeps the size of the
+    signal from layer to layer where ReLU follows. Source: He, Zhang, Ren and Sun, "Delving deep
+    into rectifiers", 2015, equation 10.
+
+    >>> from torch import nn
+    >>> layer = nn.Linear(800, 1000)
+    >>> init_he(layer)
+    >>> round(layer.weight.std().item(), 2), layer.bias.any().item()
+    (0.05, False)
+    """
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 def predict(net: nn.Module, loader, *, precision: str = "float32"):
     """Class scores of ``net`` for every sample that ``loader`` yields, in its order.
 

@@ -24,9 +24,11 @@ from d2lhelpers.display import (
     is_interactive,
     plot_confusion,
     plot_history,
+    run_table,
     show_feature_maps,
     show_filters,
     show_images,
+    show_worst,
 )
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -834,3 +836,44 @@ def test_sentences_in_both_languages(capsys):
         lines = capsys.readouterr().out.splitlines()[-2:]
         assert [line[0] for line in lines] == [marks] * 2
         assert lines[0].endswith("：甲。") and lines[1].endswith(": A.")
+
+
+# --- tables and mistakes ----------------------------------------------------------------------
+
+
+def test_run_table():
+    runs = {
+        "one": history(epochs=2, parameters=1_234, multiply_adds=5_678_900, seconds=[1.0, 2.0]),
+        "another": history(epochs=2, validation=True, parameters=1, multiply_adds=2, seconds=[3]),
+    }
+    head, one, another = run_table(runs).splitlines()
+    assert one.split()[:3] == ["one", "1,234", "5,678,900"]
+    assert one.split()[-1] == "1.5" and another.split()[-1] == "3.0"
+    columns = ("train loss", "train ", "validation", "test")
+    curves = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
+    for name, line in zip(runs, (one, another), strict=True):
+        assert len(line) == len(head)
+        for column, curve in zip(columns, curves, strict=True):
+            end = head.rindex(column) + len(column.strip())
+            values = getattr(runs[name], curve, [])
+            assert line[:end].split()[-1] == (f"{values[-1]:.4f}" if values else "-")
+    with pytest.raises(ValueError, match="empty"):
+        run_table({})
+
+
+def test_worst_mistakes_come_first():
+    images = raw(n=20)
+    test = types.SimpleNamespace(dataset=types.SimpleNamespace(images=images))
+    data = types.SimpleNamespace(test=test, **vars(DATA))
+    labels = torch.zeros(20, dtype=torch.int64)
+    scores = torch.zeros(20, 10)
+    scores[7, 3], scores[2, 1], scores[5, 0] = 9, 5, 9  # two mistakes, one sure answer
+    figure = show_worst(scores, labels, data=data, count=2)
+    assert heading(figure).startswith("Largest losses on the test set — CIFAR-10 (JPEG copy)")
+    assert [ax.get_title() for ax in visible(figure)] == [
+        "✗ cat\n(airplane)",
+        "✗ automobile\n(airplane)",
+    ]
+    assert np.allclose(pixels_of(figure)[0], images[7].permute(1, 2, 0) / 255)
+    with pytest.raises(ValueError, match="19 rows for 20 test images"):
+        show_worst(scores[:19], labels[:19], data=data)

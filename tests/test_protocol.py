@@ -41,3 +41,48 @@ def test_a_rate_is_chosen_without_the_test_set(data, tmp_path, monkeypatch):
     blind = dataclasses.replace(data, test=None)
     history = d2l.train_by_protocol(net, blind, epochs=1, lr=0.01, seed=0, name="test/linear/lr")
     assert history.test_accuracy == [] and len(history.validation_accuracy) == 1
+
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+
+def test_rates_are_tried_alike_and_blindly(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
+    found = d2l.try_rates(
+        linear, data, (0.01, 0.02, 0.01), epochs=1, seed=3, name="test/linear/plain"
+    )
+    assert list(found) == [0.01, 0.02]
+    assert all(run.test_accuracy == [] and run.seed == 3 for run in found.values())
+    assert found[0.02].name == "test/linear/plain, trial at 0.02"
+    first, _, again = capsys.readouterr().out.splitlines()
+    assert first == again  # the same weights and the same batches
+    assert f"validation accuracy {found[0.01].validation_accuracy[-1]:.4f}" in first
+
+
+def test_a_rate_that_diverges_is_left_out(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
+    found = d2l.try_rates(linear, data, (1e38, 0.01), epochs=1, seed=0, name="test/linear/plain")
+    assert list(found) == [0.01]
+    assert "1e+38" in capsys.readouterr().out.splitlines()[0]
+
+
+def trials(**accuracy):
+    fields = dict.fromkeys(("source", "device", "precision", "log_dir", "name"), "")
+    fields |= {"seed": 0, "parameters": 1, "multiply_adds": 1, "started": 0.0}
+    return {
+        float(rate.strip("r").replace("_", ".")): d2l.History(**fields, validation_accuracy=[0, a])
+        for rate, a in accuracy.items()
+    }
+
+
+def test_verdict_on_a_rate():
+    found = trials(r0_1=0.50, r0_2=0.60, r0_4=0.595)
+    assert d2l.best_rate(found) == 0.2
+    assert d2l.is_best_rate(0.2, found, samples=5_000) is True
+    assert d2l.is_best_rate(0.1, found, samples=5_000) is False
+    assert d2l.is_best_rate(0.4, found, samples=5_000) is None  # too close to call
+    assert d2l.is_best_rate(0.8, found, samples=5_000) is False  # diverged
+    assert d2l.is_best_rate(0.2, trials(r0_1=0.1, r0_2=0.4), samples=5_000) is None  # too short
+    with pytest.raises(ValueError, match="not finite at any"):
+        d2l.best_rate({})

@@ -69,12 +69,16 @@ def test_readme_shows_the_results():
     assert results.readme_with_table(text) == text
 
 
-def test_a_run_joins_the_seeds_in_the_file(empty_course):
+def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
     def history(seed, accuracy, epochs=2):
         fields = {key: value for key, value in record().items() if key != "versions"}
         fields |= {"seed": seed, "train_loss": [1.0] * epochs, "test_accuracy": [accuracy] * epochs}
         return d2l.History(**fields, log_dir="")
 
+    d2l.report(history(0, 0.8))
+    zh, en = capsys.readouterr().out.splitlines()
+    for sentence in (zh, en):
+        assert "0.8000" in sentence and "MNIST" in sentence and "0.0000" in sentence
     alone = d2l.over_seeds(history(0, 0.8))
     assert (alone.mean, alone.deviation, len(alone.rows)) == (0.8, 0.0, 1)
     results.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
