@@ -13,6 +13,7 @@ import functools
 import itertools
 import math
 import os
+import statistics
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -255,6 +256,7 @@ def run_table(runs: Mapping[str, Any]) -> str:
     """What each run cost and where it ended, a line for each.
 
     Training loss and accuracies are those of the last epoch; a run without a test set has a dash.
+    Seconds are those of the median epoch.
 
     Args:
         runs: a dict from a name to a ``History``.
@@ -272,7 +274,7 @@ def run_table(runs: Mapping[str, Any]) -> str:
             f"{curve[-1]:.4f}" if curve else "-"
             for curve in (run.train_accuracy, run.validation_accuracy, run.test_accuracy)
         )
-        seconds = sum(run.seconds) / len(run.seconds)
+        seconds = statistics.median(run.seconds)  # robust against a moment's other work
         lines.append(
             f"{name:<{first}} {run.parameters:>10,} {run.multiply_adds:>14,}"
             f" {run.train_loss[-1]:>11.4f} {train:>7} {validation:>11} {test:>7} {seconds:>8.1f}"

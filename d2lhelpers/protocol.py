@@ -97,20 +97,21 @@ def try_rates(
         name: of the variant, "chapter/model/variant"; the runs' names tell the rate as well.
     """
     blind = dataclasses.replace(data, test=None)
+    variant = name.rpartition("/")[2]
     found = {}
     for rate in rates:
         torch.manual_seed(seed)
-        trial = f"{name}, trial at {rate:.2g}"
+        trial = f"{name}, trial at {rate:.3g}"
         try:
             run = train_by_protocol(
                 make_net(), blind, epochs=epochs, lr=rate, seed=seed, name=trial
             )
         except DivergedError:
-            print(f"learning rate {rate:<7.2g} the loss is no longer finite")
+            print(f"{variant}, learning rate {rate:<7.3g} the loss is no longer finite")
             continue
         found[rate] = run
         print(
-            f"learning rate {rate:<7.2g} training loss {run.train_loss[-1]:.4f}, "
+            f"{variant}, learning rate {rate:<7.3g} training loss {run.train_loss[-1]:.4f}, "
             f"validation accuracy {run.validation_accuracy[-1]:.4f}"
         )
     return found

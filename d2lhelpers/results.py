@@ -124,10 +124,10 @@ def report(history) -> None:
     seeds = over_seeds(history)
     accuracy = history.test_accuracy[-1]
     say(
-        zh=f"这次运行的测试准确率是 {accuracy:.4f}（{history.source}）。"
+        zh=f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
         f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
         f"标准差 {seeds.deviation:.4f}。",
-        en=f"This run's test accuracy is {accuracy:.4f} ({history.source}). "
+        en=f"This run's test accuracy on {history.source} is {accuracy:.4f}. "
         f"Seeds with full runs: {len(seeds.rows)}, mean {seeds.mean:.4f}, "
         f"standard deviation {seeds.deviation:.4f}.",
     )
@@ -144,7 +144,7 @@ def results_table() -> str:
         if len(spread.rows) < 3:
             continue
         row = spread.rows[0]
-        seconds = statistics.mean(r["seconds"] for r in spread.rows)
+        seconds = statistics.median(r["seconds"] for r in spread.rows)
         lines.append(
             f"| [{spread.chapter}](notebooks/{spread.chapter}.ipynb) "
             f"| {spread.model} ({spread.variant}) | {row['parameters']:,} "

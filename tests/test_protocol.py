@@ -56,6 +56,7 @@ def test_rates_are_tried_alike_and_blindly(data, tmp_path, monkeypatch, capsys):
     assert all(run.test_accuracy == [] and run.seed == 3 for run in found.values())
     assert found[0.02].name == "test/linear/plain, trial at 0.02"
     first, _, again = capsys.readouterr().out.splitlines()
+    assert first.startswith("plain, learning rate 0.01 ")
     assert first == again  # the same weights and the same batches
     assert f"validation accuracy {found[0.01].validation_accuracy[-1]:.4f}" in first
 

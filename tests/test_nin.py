@@ -1,0 +1,117 @@
+"""Chapter 4's networks (cells tagged ``model``) against the NiN paper."""
+
+import pytest
+import torch
+from torch import nn
+
+import d2lhelpers as d2l
+from d2lhelpers import course
+
+
+@pytest.fixture(scope="module")
+def nin_chapter():
+    (path,) = [path for path in course.notebooks() if path.stem == "04_nin"]
+    return course.load_models(path)
+
+
+def convolutions(net):
+    return [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+
+
+def test_nin_parameters(nin_chapter):
+    """The configuration for CIFAR-10 that the authors published: about 0.97 M parameters."""
+    with torch.device("meta"):
+        net = nin_chapter["nin"](nin_chapter["PAPER"])
+    by_layer = [d2l.count_parameters(m) for m in convolutions(net)]
+    assert by_layer[:3] == [14_592, 30_880, 15_456]
+    assert by_layer[3:6] == [460_992, 37_056, 37_056]
+    assert by_layer[6:] == [331_968, 37_056, 1_930]
+    assert d2l.count_parameters(net) == 966_986
+    assert not [m for m in net.modules() if isinstance(m, nn.Linear)]
+
+
+def test_nin_shapes(nin_chapter):
+    with torch.device("meta"):
+        net = nin_chapter["nin"](nin_chapter["PAPER"])
+        X = torch.empty(1, 3, 32, 32)
+    shapes = []
+    for part in net:
+        X = part(X)
+        shapes.append(tuple(X.shape[1:]))
+    expected = [(96, 32, 32), (96, 16, 16), (192, 16, 16), (192, 8, 8), (10, 8, 8), (10,)]
+    assert [shapes[i] for i in (0, 1, 3, 4, 6, 8)] == expected
+
+
+def test_nin_layers(nin_chapter):
+    """Max pooling first, average pooling second; ReLU after every convolution; dropout of 0.5."""
+    net = nin_chapter["nin"](((4, 4, 4), (4, 4, 4), (4, 4, 10)))
+    leaves = [m for m in net.modules() if not list(m.children())]
+    block = [nn.Conv2d, nn.ReLU] * 3
+    between = [nn.MaxPool2d, nn.Dropout], [nn.AvgPool2d, nn.Dropout]
+    head = [nn.AdaptiveAvgPool2d, nn.Flatten]
+    assert [type(m) for m in leaves] == [*block, *between[0], *block, *between[1], *block, *head]
+    kernels = [m.kernel_size[0] for m in leaves if isinstance(m, nn.Conv2d)]
+    assert kernels == [5, 1, 1, 5, 1, 1, 3, 1, 1]
+    assert {m.p for m in leaves if isinstance(m, nn.Dropout)} == {0.5}
+
+
+def test_small_nin(nin_chapter):
+    nin_cifar = nin_chapter["nin_cifar"]
+    counts = {head: d2l.count_parameters(nin_cifar(head)) for head in ("average", "max", "dense")}
+    assert counts["max"] == counts["average"] == counts["dense"] - (10 * 8 * 8 * 10 + 10)
+    for head in counts:
+        net = nin_cifar(head)
+        assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+        assert 5e6 < d2l.count_multiply_adds(net, (3, 32, 32)) < 25e6
+
+
+def test_small_nin_is_narrower_by_a_quarter_and_a_third(nin_chapter):
+    small, paper = nin_chapter["SMALL"], nin_chapter["PAPER"]
+    assert [4 * width for width in small[0]] == list(paper[0])
+    kept = [*small[1], *small[2][:-1]]
+    assert [3 * width for width in kept] == [*paper[1], *paper[2][:-1]]
+
+
+def test_block_is_a_sliding_mlp(nin_chapter):
+    """Conv 5×5, 1×1, 1×1 at one pixel: three matrix products over the window around it."""
+    torch.manual_seed(0)
+    block = nin_chapter["nin_block"](3, (8, 7, 6), kernel_size=5)
+    X = torch.randn(1, 3, 9, 9)
+    values = X[0, :, 2:7, 2:7].flatten()
+    for layer in block:
+        is_conv = isinstance(layer, nn.Conv2d)
+        values = layer.weight.flatten(1) @ values + layer.bias if is_conv else values.clamp(min=0)
+    torch.testing.assert_close(block(X)[0, :, 4, 4], values)
+
+
+@pytest.mark.parametrize("head", ["average", "max"])
+def test_scores_are_pooled_maps(nin_chapter, head):
+    torch.manual_seed(0)
+    net = nin_chapter["nin_cifar"](head).eval()
+    X = torch.randn(2, 3, 32, 32)
+    maps = net[:-2](X)
+    assert maps.shape == (2, 10, 8, 8)
+    assert (maps < 0).any()  # no ReLU after the last convolution
+    pooled = maps.mean(dim=(2, 3)) if head == "average" else maps.amax(dim=(2, 3))
+    torch.testing.assert_close(net(X), pooled)
+
+
+def test_initial_weights(nin_chapter):
+    """He and Xavier have the deviations of PyTorch's own; the draws differ in scale only."""
+    deviations, initialise = nin_chapter["DEVIATIONS"], nin_chapter["initialise"]
+
+    def layer(name):
+        return initialise(nn.Conv2d(64, 96, kernel_size=3), deviations[name], seed=0)
+
+    def torch_layer(init, **kwargs):
+        conv = nn.Conv2d(64, 96, kernel_size=3)
+        torch.manual_seed(0)
+        init(conv.weight, **kwargs)
+        return conv.weight
+
+    he, xavier = layer("He"), layer("Xavier")
+    torch.testing.assert_close(he.weight, torch_layer(nn.init.kaiming_normal_, nonlinearity="relu"))
+    torch.testing.assert_close(xavier.weight, torch_layer(nn.init.xavier_normal_))
+    assert layer("normal 0.05").weight.std().item() == pytest.approx(0.05, rel=0.02)
+    assert layer("normal 0.01").weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert not he.bias.any()
