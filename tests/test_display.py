@@ -843,7 +843,9 @@ def test_sentences_in_both_languages(capsys):
 
 def test_run_table():
     runs = {
-        "one": history(epochs=2, parameters=1_234, multiply_adds=5_678_900, seconds=[1.4, 1.5, 20.0]),
+        "one": history(
+            epochs=2, parameters=1_234, multiply_adds=5_678_900, seconds=[1.4, 1.5, 20.0]
+        ),
         "another": history(epochs=2, validation=True, parameters=1, multiply_adds=2, seconds=[3]),
     }
     head, one, another = run_table(runs).splitlines()
