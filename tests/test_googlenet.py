@@ -1,0 +1,127 @@
+"""Chapter 5: GoogLeNet against its paper and against torchvision."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import d2lhelpers as d2l
+from d2lhelpers import course
+
+# Weights by stage from the channels of the paper's Table 1, in its K of 1024. The table itself
+# prints 2.7 for the first and 364, 437, 463, 580, 840, 1072, 1388 for 4a to 5b: its own
+# multiply-adds (but for 7x7, 4a and 5a) agree with these figures.
+STAGES = {
+    "conv 7x7": 9_408,
+    "conv 3x3": 114_688,
+    "3a": 163_328,
+    "3b": 388_096,
+    "4a": 375_552,
+    "4b": 448_512,
+    "4c": 509_440,
+    "4d": 604_672,
+    "4e": 867_328,
+    "5a": 1_042_432,
+    "5b": 1_442_816,
+    "linear": 1_024_000,
+}
+# Table 1's multiply-adds in millions, where they agree with the channels, and output sides.
+WORK = {
+    **{"conv 3x3": (360, 56), "3a": (128, 28), "3b": (304, 28)},
+    **{"4b": (88, 14), "4c": (100, 14), "4d": (119, 14), "4e": (170, 14)},
+    **{"5b": (71, 7), "linear": (1, 1)},
+}
+
+
+@pytest.fixture(scope="module")
+def googlenet_chapter():
+    (path,) = [path for path in course.notebooks() if path.stem == "05_googlenet"]
+    return course.load_models(path)
+
+
+def test_stages_have_the_weights_of_table_1(googlenet_chapter):
+    with torch.device("meta"):
+        net = googlenet_chapter["googlenet"]()
+    counts = {
+        name: sum(p.numel() for p in net.get_submodule(name).parameters() if p.dim() > 1)
+        for name in STAGES
+    }
+    assert counts == STAGES
+    assert d2l.count_parameters(net) == 6_998_552
+    for name, (millions, side) in WORK.items():
+        assert round(counts[name] * side**2 / 1e6) == millions, name
+
+
+def test_stages_have_the_shapes_of_table_1(googlenet_chapter):
+    with torch.device("meta"):
+        net = googlenet_chapter["googlenet"]()
+        X = torch.empty(1, 3, 224, 224)
+    shapes = {}
+    for name, stage in net.named_children():
+        X = stage(X)
+        shapes[name] = tuple(X.shape[1:])
+    assert shapes["conv 7x7"] == (64, 56, 56)
+    assert shapes["conv 3x3"] == (192, 28, 28)
+    assert [shapes[name][0] for name in ("3a", "3b")] == [256, 480]
+    assert [shapes[f"4{x}"] for x in "abcde"] == [(c, 14, 14) for c in (512, 512, 512, 528, 832)]
+    assert [shapes[f"5{x}"] for x in "ab"] == [(832, 7, 7), (1024, 7, 7)]
+    assert shapes["linear"] == (1000,)
+
+
+@pytest.mark.parametrize(("auxiliary", "parameters"), [(False, 6_624_904), (True, 13_004_888)])
+def test_logits_of_torchvision(googlenet_chapter, auxiliary, parameters):
+    """Auxiliary classifiers, which the chapter does not build, play no part in evaluation."""
+    torch.manual_seed(0)
+    theirs = torchvision.models.GoogLeNet(aux_logits=auxiliary, init_weights=False).eval()
+    assert d2l.count_parameters(theirs) == parameters
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            # Near the variance that torch's default weights give: the signal must not fade.
+            nn.init.uniform_(module.running_var, 0.1, 0.5)
+    with torch.device("meta"):
+        ours = googlenet_chapter["googlenet"](paper=False).eval()
+    assert d2l.count_parameters(ours) == 6_624_904
+    state = theirs.state_dict().items()
+    kept = [value for key, value in state if not key.startswith("aux")]
+    ours.load_state_dict(dict(zip(ours.state_dict(), kept, strict=True)), assign=True)
+    # 200 as well: there the poolings of window 2 and 3, and rounding up or down, differ.
+    for size in (224, 200):
+        X = torch.randn(2, 3, size, size)
+        X[1] *= 3
+        with torch.no_grad():
+            expected = theirs(X)
+            assert (expected[0] - expected[1]).abs().max() > 1e-3  # the image matters
+            torch.testing.assert_close(ours(X), expected, atol=1e-4, rtol=0)
+
+
+def test_block_concatenates_its_branches(googlenet_chapter):
+    block = googlenet_chapter["Inception"](8, (1, 2, 3, 4, 5, 6))
+    X = torch.randn(2, 8, 7, 7)
+    widths = [branch(X).shape[1] for branch in block.branches]
+    assert widths == [1, 3, 5, 6]
+    assert block.out_channels == 15
+    torch.testing.assert_close(block(X), torch.cat([b(X) for b in block.branches], dim=1))
+
+
+def test_cifar_work(googlenet_chapter):
+    make, shapes = googlenet_chapter["googlenet_cifar"], googlenet_chapter["SHAPES"]
+    work = [d2l.count_multiply_adds(make(**shape), (3, 32, 32)) for shape in shapes.values()]
+    assert all(5e6 <= count <= 25e6 for count in work)
+    assert work[1] == pytest.approx(work[0], rel=0.05)
+    assert make()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_every_branch_can_be_left_out(googlenet_chapter):
+    for left_out in range(4):
+        kept = tuple(i for i in range(4) if i != left_out)
+        net = googlenet_chapter["googlenet_cifar"](branches=kept)
+        assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_lenet_for_colour(googlenet_chapter):
+    net = googlenet_chapter["lenet_rgb"]()
+    assert d2l.count_parameters(net) == 61_706 + 2 * 6 * 25
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
