@@ -8,8 +8,9 @@ import warnings
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-__all__ = ["describe", "device_report", "has_bfloat16", "try_all_gpus", "try_gpu"]
+__all__ = ["describe", "device_of", "device_report", "has_bfloat16", "try_all_gpus", "try_gpu"]
 
 
 class _Missing(NamedTuple):
@@ -71,6 +72,15 @@ def has_bfloat16(device: torch.device | str) -> bool:
     if device.type == "cpu":
         return _cpu_multiplies_bfloat16()
     return False
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where ``net`` is: the device of its first parameter, the CPU where it has none.
+
+    >>> device_of(nn.Linear(2, 3)), device_of(nn.ReLU())
+    (device(type='cpu'), device(type='cpu'))
+    """
+    return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
 def describe(device: torch.device | str) -> str:

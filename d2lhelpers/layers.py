@@ -7,6 +7,8 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
+from .device import device_of
+
 __all__ = ["layer_gradients", "layer_signals"]
 
 
@@ -32,8 +34,8 @@ def layer_signals(net: nn.Module, X: Tensor) -> dict[str, float]:
             def record(module, inputs, output, name=name):
                 signals[name] = output.float().square().mean().sqrt().item()
 
-            stack.callback(layer.register_forward_hook(record).remove)
-        net(X.to(_device(net)))
+            stack.enter_context(layer.register_forward_hook(record))
+        net(X.to(device_of(net)))
     return signals
 
 
@@ -57,7 +59,7 @@ def layer_gradients(net: nn.Module, X: Tensor, y: Tensor) -> dict[str, float]:
     0.7071
     """
     layers = _learned_layers(net)
-    device = _device(net)
+    device = device_of(net)
     with torch.enable_grad():
         loss = nn.functional.cross_entropy(net(X.to(device)), y.to(device))
         gradients = torch.autograd.grad(loss, [layer.weight for layer in layers.values()])
@@ -67,7 +69,3 @@ def layer_gradients(net: nn.Module, X: Tensor, y: Tensor) -> dict[str, float]:
 
 def _learned_layers(net: nn.Module) -> dict[str, nn.Module]:
     return {name: m for name, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ._paths import folder, write_atomically
-from .device import describe, has_bfloat16, try_gpu
+from .device import describe, device_of, has_bfloat16, try_gpu
 from .display import is_interactive, say, show_images
 from .metrics import accuracy, correct_mask, count_multiply_adds, count_parameters, evaluating
 
@@ -169,7 +169,7 @@ def predict(net: nn.Module, loader, *, precision: str = "float32"):
     Returns:
         scores float32 (N, K) and labels int64 (N,), both on the net's device.
     """
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    device = device_of(net)
     scores, labels = [], []
     with _without_a_trace(net), _autocast(device, precision):
         for X, y in loader:
@@ -297,7 +297,7 @@ def show_board() -> None:
 
 def _train_epoch(net, loader, optimizer, schedule, loss, precision, history, bar) -> None:
     """One pass over the training set; appends the training curves to ``history``."""
-    device = next(net.parameters()).device
+    device = device_of(net)
     loss = loss or nn.functional.cross_entropy
     start, samples = time.perf_counter(), 0
     loss_sum = torch.zeros((), device=device)
@@ -481,7 +481,7 @@ def _tensorboard(history: History, net: nn.Module, data):
             with _without_a_trace(net), warnings.catch_warnings():
                 X, y = next(iter(data.test or data.validation))
                 warnings.simplefilter("ignore", FutureWarning)  # add_graph traces with torch.jit
-                writer.add_graph(net, _to_device(X[:1], next(net.parameters()).device))
+                writer.add_graph(net, _to_device(X[:1], device_of(net)))
                 if hasattr(data, "mean"):  # else nobody knows the images' true colours
                     writer.add_figure("samples", show_images(X, y, data=data))
         yield writer

@@ -3,16 +3,15 @@
 import pytest
 import torch
 import torchvision
+from chapters import load_models, take_weights
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers import course
 
 
 @pytest.fixture(scope="module")
 def alexnet_chapter():
-    (path,) = [path for path in course.notebooks() if path.stem == "02_alexnet"]
-    return course.load_models(path)
+    return load_models("02_alexnet")
 
 
 def test_two_towers_parameters(alexnet_chapter):
@@ -59,8 +58,7 @@ def test_one_tower_gives_the_logits_of_torchvision(alexnet_chapter):
     theirs = torchvision.models.alexnet(weights=None).eval()
     with torch.device("meta"):
         ours = alexnet_chapter["alexnet"]().eval()
-    weights = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
-    ours.load_state_dict(dict(weights), assign=True)
+    take_weights(ours, theirs.state_dict().values())
     assert d2l.count_parameters(ours) == d2l.count_parameters(theirs) == 61_100_840
     # 320 as well: there adaptive pooling has something to average.
     for size in (224, 320):

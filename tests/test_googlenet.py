@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torchvision
+from chapters import load_models, take_weights
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers import course
 
 # Weights by stage from the channels of the paper's Table 1, in its K of 1024. The table itself
 # prints 2.7 for the first and 364, 437, 463, 580, 840, 1072, 1388 for 4a to 5b: its own
@@ -35,8 +35,7 @@ WORK = {
 
 @pytest.fixture(scope="module")
 def googlenet_chapter():
-    (path,) = [path for path in course.notebooks() if path.stem == "05_googlenet"]
-    return course.load_models(path)
+    return load_models("05_googlenet")
 
 
 def test_stages_have_the_weights_of_table_1(googlenet_chapter):
@@ -85,8 +84,7 @@ def test_logits_of_torchvision(googlenet_chapter, auxiliary, parameters):
         ours = googlenet_chapter["googlenet"](paper=False).eval()
     assert d2l.count_parameters(ours) == 6_624_904
     state = theirs.state_dict().items()
-    kept = [value for key, value in state if not key.startswith("aux")]
-    ours.load_state_dict(dict(zip(ours.state_dict(), kept, strict=True)), assign=True)
+    take_weights(ours, [value for key, value in state if not key.startswith("aux")])
     # 200 as well: there the poolings of window 2 and 3, and rounding up or down, differ.
     for size in (224, 200):
         X = torch.randn(2, 3, size, size)

@@ -2,16 +2,15 @@
 
 import pytest
 import torch
+from chapters import load_models
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers import course
 
 
 @pytest.fixture(scope="module")
 def lenet_chapter():
-    (path,) = [path for path in course.notebooks() if path.stem == "01_lenet_mnist"]
-    return course.load_models(path)
+    return load_models("01_lenet_mnist")
 
 
 def test_lenet_parameters(lenet_chapter):

@@ -2,16 +2,15 @@
 
 import pytest
 import torch
+from chapters import load_models
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers import course
 
 
 @pytest.fixture(scope="module")
 def nin_chapter():
-    (path,) = [path for path in course.notebooks() if path.stem == "04_nin"]
-    return course.load_models(path)
+    return load_models("04_nin")
 
 
 def convolutions(net):

@@ -9,9 +9,18 @@ from torch import nn
 import d2lhelpers as d2l
 
 
+@pytest.fixture(autouse=True)
+def runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
+
+
 @pytest.fixture
 def data():
     return d2l.load_protocol_data(40, train_size=200, test_size=100, source="synthetic")
+
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
 
 
 def test_split_and_augmentation(data):
@@ -24,31 +33,26 @@ def test_split_and_augmentation(data):
     assert sizes == [45_000, 5_000, 10_000]
 
 
-def test_one_cycle_of_learning_rates(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
+def test_one_cycle_of_learning_rates(data):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
-    history = d2l.train_by_protocol(net, data, epochs=10, lr=0.02, seed=0, name="test/linear/cycle")
+    history = d2l.train_by_protocol(
+        linear(), data, epochs=10, lr=0.02, seed=0, name="test/linear/cycle"
+    )
     assert len(history.validation_accuracy) == 10 and len(history.test_accuracy) == 1
     # Five steps an epoch, fifty in all: up over ten, down over forty.
     expected = [0.02 * min(step / 10, (51 - step) / 41) for step in range(5, 51, 5)]
     assert history.learning_rate == pytest.approx(expected)
 
 
-def test_a_rate_is_chosen_without_the_test_set(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+def test_a_rate_is_chosen_without_the_test_set(data):
     blind = dataclasses.replace(data, test=None)
-    history = d2l.train_by_protocol(net, blind, epochs=1, lr=0.01, seed=0, name="test/linear/lr")
+    history = d2l.train_by_protocol(
+        linear(), blind, epochs=1, lr=0.01, seed=0, name="test/linear/lr"
+    )
     assert history.test_accuracy == [] and len(history.validation_accuracy) == 1
 
 
-def linear():
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
-
-
-def test_rates_are_tried_alike_and_blindly(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
+def test_rates_are_tried_alike_and_blindly(data, capsys):
     found = d2l.try_rates(
         linear, data, (0.01, 0.02, 0.01), epochs=1, seed=3, name="test/linear/plain"
     )
@@ -61,8 +65,7 @@ def test_rates_are_tried_alike_and_blindly(data, tmp_path, monkeypatch, capsys):
     assert f"validation accuracy {found[0.01].validation_accuracy[-1]:.4f}" in first
 
 
-def test_a_rate_that_diverges_is_left_out(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("D2L_RUNS", str(tmp_path))
+def test_a_rate_that_diverges_is_left_out(data, capsys):
     found = d2l.try_rates(linear, data, (1e38, 0.01), epochs=1, seed=0, name="test/linear/plain")
     assert list(found) == [0.01]
     assert "1e+38" in capsys.readouterr().out.splitlines()[0]

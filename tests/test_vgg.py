@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torchvision
+from chapters import load_models, take_weights
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers import course
 
 # torchvision's exact counts; the paper's Table 2, in millions, of its columns A, B, D and E.
 SIZES = {
@@ -19,8 +19,7 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def vgg_chapter():
-    (path,) = [path for path in course.notebooks() if path.stem == "03_vgg"]
-    return course.load_models(path)
+    return load_models("03_vgg")
 
 
 def full_size(chapter, name):
@@ -62,8 +61,7 @@ def test_vgg_logits_equal_torchvision(vgg_chapter, name):
         if parameter.dim() == 1:  # torchvision starts all biases at zero
             nn.init.normal_(parameter, std=0.1)
     ours = full_size(vgg_chapter, name).eval()
-    weights = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
-    ours.load_state_dict(dict(weights), assign=True)
+    take_weights(ours, theirs.state_dict().values())
     X = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         expected = theirs(X)
