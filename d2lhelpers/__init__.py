@@ -14,6 +14,7 @@ from .display import (
     is_interactive,
     plot_confusion,
     plot_history,
+    plot_spreads,
     run_table,
     say,
     show_feature_maps,
@@ -35,8 +36,16 @@ from .metrics import (
     layer_table,
     standard_error,
 )
-from .protocol import best_rate, is_best_rate, load_protocol_data, train_by_protocol, try_rates
-from .results import over_seeds, report
+from .protocol import (
+    best_rate,
+    is_best_rate,
+    judge_rate,
+    load_protocol_data,
+    train_at_best_rate,
+    train_by_protocol,
+    try_rates,
+)
+from .results import over_seeds, report, spread_table
 from .training import (
     DivergedError,
     History,
@@ -67,6 +76,7 @@ __all__ = [
     "is_best_rate",
     "is_higher",
     "is_interactive",
+    "judge_rate",
     "layer_gradients",
     "layer_signals",
     "layer_table",
@@ -76,6 +86,7 @@ __all__ = [
     "over_seeds",
     "plot_confusion",
     "plot_history",
+    "plot_spreads",
     "predict",
     "random_crop",
     "random_flip",
@@ -88,8 +99,10 @@ __all__ = [
     "show_filters",
     "show_images",
     "show_worst",
+    "spread_table",
     "standard_error",
     "train",
+    "train_at_best_rate",
     "train_by_protocol",
     "try_all_gpus",
     "try_gpu",

@@ -222,14 +222,13 @@ def show_images(
     return figure
 
 
-def show_worst(scores: Tensor, labels: Tensor, *, data: Any, count: int = 16) -> Figure:
-    """Show the test images with the largest losses: the most confident mistakes.
+def show_worst(scores: Tensor, labels: Tensor, *, data: Any) -> Figure:
+    """Show the 16 test images with the largest losses: the most confident mistakes.
 
     Args:
         scores: class scores (N, K) of the test images, as ``predict`` returns.
         labels: their true classes, int64 (N,).
         data: an ``ImageData`` whose ``test`` yields the images in that order.
-        count: how many to show.
 
     Raises:
         ValueError: there are not as many scores as test images.
@@ -241,13 +240,12 @@ def show_worst(scores: Tensor, labels: Tensor, *, data: Any, count: int = 16) ->
             "pass what predict(net, data.test) returns."
         )
     losses = nn.functional.cross_entropy(scores, labels, reduction="none")
-    worst = losses.topk(min(count, len(losses))).indices
+    worst = losses.topk(min(16, len(losses))).indices
     return show_images(
         images[worst.to(images.device)],
         labels[worst],
         scores.argmax(dim=1)[worst],
         data=data,
-        rows=math.ceil(count / 8),
         title="Largest losses on the test set",
     )
 
@@ -342,6 +340,45 @@ def plot_history(
         frameon=False,
         handlelength=3,
     )
+    return figure
+
+
+@_styled
+def plot_spreads(networks: Mapping[str, Any], *, title: str) -> Figure:
+    """Plot test accuracy against multiply-adds and against training time, a mark a network.
+
+    The bars are one standard deviation over the seeds, each way; one seed has none.
+
+    Args:
+        networks: a dict from a name to what ``results.spreads`` or ``over_seeds`` returns.
+        title: text above the panels. The data source of the runs follows it.
+
+    Raises:
+        ValueError: nothing to plot.
+    """
+    if not networks:
+        raise ValueError("there is no network to plot; pass a dict from a name to a Spread.")
+    import matplotlib.pyplot as plt
+
+    rows = math.ceil(len(networks) / 4)
+    figure, axes = plt.subplots(
+        1, 2, figsize=(_WIDEST, 3.3 + 0.2 * rows), sharey=True, layout="constrained"
+    )
+    for i, (name, spread) in enumerate(networks.items()):
+        style = _style_of(i) | {"linestyle": "none", "markersize": 6, "capsize": 4, "label": name}
+        error = spread.deviation if len(spread.rows) > 1 else None
+        for ax, x in zip(axes, (spread.rows[0]["multiply_adds"], spread.seconds), strict=True):
+            ax.errorbar(x, spread.mean, error, **style)
+    axes[0].set(xlabel="multiply-adds an image", ylabel="test accuracy (fraction)", xscale="log")
+    axes[1].set(xlabel="training time (s)", xscale="log")
+    for ax in axes:
+        ax.grid(alpha=0.3)
+    sources = dict.fromkeys(
+        row["data_source"] for spread in networks.values() for row in spread.rows
+    )
+    _set_heading(figure, f"{title} — {', '.join(sources)}")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

@@ -187,7 +187,7 @@ def count_multiply_adds(net: nn.Module, image_shape: Sequence[int]) -> int:
     return _run_once(net, image_shape).get_total_flops() // 2
 
 
-def layer_table(net: nn.Module, image_shape: Sequence[int]) -> str:
+def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None = None) -> str:
     """The layers of ``net`` in the order of use: output shape, parameters, multiply-adds.
 
     One line for each module without modules of its own, for one image, and a line of totals.
@@ -196,9 +196,12 @@ def layer_table(net: nn.Module, image_shape: Sequence[int]) -> str:
     Args:
         net: a network that takes a batch of images (N, \\*image_shape).
         image_shape: the shape of one image without the batch axis, e.g. (3, 32, 32).
+        depth: modules nested deeper than this are summed up in the one that holds them; with 1,
+            each child of ``net`` has one line. None shows all.
 
     Raises:
-        ValueError: ``image_shape`` is empty or holds something other than positive ints.
+        ValueError: ``image_shape`` is empty or holds something other than positive ints, or
+            ``depth`` is below 1.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Flatten(), nn.Linear(6 * 24 * 24, 10))
     >>> print(layer_table(net, (1, 28, 28)))
@@ -207,7 +210,14 @@ def layer_table(net: nn.Module, image_shape: Sequence[int]) -> str:
     1 Flatten    3456                     0              0
     2 Linear     10                  34,570         34,560
     total                            34,726        120,960
+    >>> print(layer_table(nn.Sequential(net, nn.Softmax(dim=1)), (1, 28, 28), depth=1))
+    layer         output shape    parameters  multiply-adds
+    0 Sequential  10                  34,726        120,960
+    1 Softmax     10                       0              0
+    total                             34,726        120,960
     """
+    if depth is not None and depth < 1:
+        raise ValueError(f"depth is {depth}; expected at least 1, or None to show all layers.")
     used: list[tuple[str, nn.Module, str]] = []
 
     def record(name: str):
@@ -216,8 +226,12 @@ def layer_table(net: nn.Module, image_shape: Sequence[int]) -> str:
 
         return hook
 
-    leaves = [(name, m) for name, m in net.named_modules() if not list(m.children())]
-    handles = [module.register_forward_hook(record(name)) for name, module in leaves]
+    shown = []
+    for name, module in net.named_modules():
+        level = name.count(".") + 1 if name else 0
+        if level == depth or (not list(module.children()) and (depth is None or level < depth)):
+            shown.append((name, module))
+    handles = [module.register_forward_hook(record(name)) for name, module in shown]
     try:
         counter = _run_once(net, image_shape)
     finally:

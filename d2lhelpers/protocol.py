@@ -1,13 +1,14 @@
 """The one way in which chapters 2 to 7 train on CIFAR-10, so that their numbers compare."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
+from .display import verdict
 from .metrics import is_higher
 from .training import DivergedError, History, train
 
@@ -155,3 +156,43 @@ def is_best_rate(rate: float, found: Mapping[float, History], samples: int) -> b
         return False
     beaten = is_higher(highest, found[rate].validation_accuracy[-1], samples)
     return False if beaten else None
+
+
+def judge_rate(rate: float, found: Mapping[float, History], samples: int) -> None:
+    """Say, in both languages, the verdict of ``is_best_rate``; arguments as there."""
+    verdict(
+        is_best_rate(rate, found, samples),
+        zh=f"试过的学习率里，LR = {rate:g} 的验证准确率最高。",
+        en=f"Of the rates tried, LR = {rate:g} has the highest validation accuracy.",
+    )
+
+
+def train_at_best_rate(
+    make_net: Callable[[], nn.Module],
+    data: ImageData,
+    rates: Sequence[float],
+    *,
+    epochs: int,
+    seed: int,
+    name: str,
+) -> tuple[nn.Module, History]:
+    """Try the rates for a quarter of the epochs each, then train a fresh net at the best.
+
+    In fewer than four epochs there is no time to tell rates apart: the middle one is taken.
+
+    Args:
+        make_net, data, rates, seed, name: as for ``try_rates``.
+        epochs: of the training at the best rate.
+
+    Returns:
+        The trained net and its history.
+
+    Raises:
+        ValueError: the loss was not finite at any rate.
+    """
+    rate = sorted(rates)[len(rates) // 2]
+    if epochs >= 4:
+        rate = best_rate(try_rates(make_net, data, rates, epochs=epochs // 4, seed=seed, name=name))
+    torch.manual_seed(seed)
+    net = make_net()
+    return net, train_by_protocol(net, data, epochs=epochs, lr=rate, seed=seed, name=name)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +83,10 @@ def _result_row(run: dict) -> dict:
 
 
 class Spread(NamedTuple):
-    """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed."""
+    """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed.
+
+    ``seconds`` is the training time of the median seed: a moment's other work does not spoil it.
+    """
 
     chapter: str
     model: str
@@ -90,6 +94,7 @@ class Spread(NamedTuple):
     rows: list[dict]
     mean: float
     deviation: float
+    seconds: float
 
 
 def spreads(rows: list[dict]) -> list[Spread]:
@@ -101,7 +106,8 @@ def spreads(rows: list[dict]) -> list[Spread]:
     for key, group in groups.items():
         values = [row["test_accuracy"] for row in group]
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        result.append(Spread(*key, group, statistics.mean(values), deviation))
+        seconds = statistics.median(row["seconds"] for row in group)
+        result.append(Spread(*key, group, statistics.mean(values), deviation, seconds))
     return result
 
 
@@ -133,6 +139,26 @@ def report(history) -> None:
     )
 
 
+def spread_table(networks: Mapping[str, Spread]) -> str:
+    """What each network costs and how accurate it is over its seeds, a line for each.
+
+    Seconds are those of the whole training, evaluation not included.
+
+    Args:
+        networks: a dict from a name to what ``spreads`` or ``over_seeds`` returns.
+    """
+    first = max(map(len, networks), default=0)
+    lines = [f"{'':<{first}} parameters  multiply-adds  epochs  seconds  seeds  test accuracy"]
+    for name, spread in networks.items():
+        row, seeds = spread.rows[0], len(spread.rows)
+        deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
+        lines.append(
+            f"{name:<{first}} {row['parameters']:>10,} {row['multiply_adds']:>14,}"
+            f" {row['epochs']:>7} {spread.seconds:>8.0f} {seeds:>6}  {spread.mean:.4f}{deviation}"
+        )
+    return "\n".join(lines)
+
+
 def results_table() -> str:
     """Headline rows of ``results.csv`` (those with at least three seeds) as a Markdown table."""
     lines = [
@@ -144,13 +170,12 @@ def results_table() -> str:
         if len(spread.rows) < 3:
             continue
         row = spread.rows[0]
-        seconds = statistics.median(r["seconds"] for r in spread.rows)
         lines.append(
             f"| [{spread.chapter}](notebooks/{spread.chapter}.ipynb) "
             f"| {spread.model} ({spread.variant}) | {row['parameters']:,} "
             f"| {row['multiply_adds'] / 1e6:.2f} M | {row['epochs']} "
             f"| {spread.mean:.4f} ± {spread.deviation:.4f} ({len(spread.rows)} seeds) "
-            f"| {seconds:.0f} | {row['data_source']} |"
+            f"| {spread.seconds:.0f} | {row['data_source']} |"
         )
     return "\n".join(lines)
 

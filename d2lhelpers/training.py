@@ -170,6 +170,7 @@ def predict(net: nn.Module, loader, *, precision: str = "float32"):
         scores float32 (N, K) and labels int64 (N,), both on the net's device.
     """
     device = device_of(net)
+    precision = _resolve(precision, device)
     scores, labels = [], []
     with _without_a_trace(net), _autocast(device, precision):
         for X, y in loader:

@@ -24,6 +24,7 @@ from d2lhelpers.display import (
     is_interactive,
     plot_confusion,
     plot_history,
+    plot_spreads,
     run_table,
     show_feature_maps,
     show_filters,
@@ -870,12 +871,42 @@ def test_worst_mistakes_come_first():
     labels = torch.zeros(20, dtype=torch.int64)
     scores = torch.zeros(20, 10)
     scores[7, 3], scores[2, 1], scores[5, 0] = 9, 5, 9  # two mistakes, one sure answer
-    figure = show_worst(scores, labels, data=data, count=2)
+    figure = show_worst(scores, labels, data=data)
     assert heading(figure).startswith("Largest losses on the test set — CIFAR-10 (JPEG copy)")
-    assert [ax.get_title() for ax in visible(figure)] == [
+    assert len(visible(figure)) == 16
+    assert [ax.get_title() for ax in visible(figure)[:2]] == [
         "✗ cat\n(airplane)",
         "✗ automobile\n(airplane)",
     ]
     assert np.allclose(pixels_of(figure)[0], images[7].permute(1, 2, 0) / 255)
     with pytest.raises(ValueError, match="19 rows for 20 test images"):
         show_worst(scores[:19], labels[:19], data=data)
+
+
+def test_networks_are_plotted_by_work_and_by_time():
+    def spread(mean, deviation, work, seconds, seeds):
+        row = {"multiply_adds": work, "data_source": "CIFAR-10 (JPEG copy)"}
+        return types.SimpleNamespace(
+            mean=mean, deviation=deviation, seconds=seconds, rows=[row] * seeds
+        )
+
+    networks = {"LeNet": spread(0.6, 0.0, 1e6, 30, 1), "VGG": spread(0.8, 0.01, 2e7, 120, 3)}
+    figure = plot_spreads(networks, title="Chapters")
+    assert heading(figure) == "Chapters — CIFAR-10 (JPEG copy)"
+    work, time = figure.axes
+    for ax, places in ((work, (1e6, 2e7)), (time, (30, 120))):
+        one, several = ax.containers
+        assert [mark.lines[0].get_xydata().tolist() for mark in (one, several)] == [
+            [[places[0], 0.6]],
+            [[places[1], 0.8]],
+        ]
+        assert not one.has_yerr  # a single seed says nothing about spread
+        (bar,) = several.lines[2][0].get_segments()
+        assert bar[:, 1] == pytest.approx([0.79, 0.81])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["LeNet", "VGG"]
+    assert (work.get_xlabel(), time.get_xlabel()) == (
+        "multiply-adds an image",
+        "training time (s)",
+    )
+    with pytest.raises(ValueError, match="no network"):
+        plot_spreads({}, title="Chapters")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import d2lhelpers as d2l
+from d2lhelpers.protocol import is_best_rate
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +84,47 @@ def trials(**accuracy):
 def test_verdict_on_a_rate():
     found = trials(r0_1=0.50, r0_2=0.60, r0_4=0.595)
     assert d2l.best_rate(found) == 0.2
-    assert d2l.is_best_rate(0.2, found, samples=5_000) is True
-    assert d2l.is_best_rate(0.1, found, samples=5_000) is False
-    assert d2l.is_best_rate(0.4, found, samples=5_000) is None  # too close to call
-    assert d2l.is_best_rate(0.8, found, samples=5_000) is False  # diverged
-    assert d2l.is_best_rate(0.2, trials(r0_1=0.1, r0_2=0.4), samples=5_000) is None  # too short
+    assert is_best_rate(0.2, found, samples=5_000) is True
+    assert is_best_rate(0.1, found, samples=5_000) is False
+    assert is_best_rate(0.4, found, samples=5_000) is None  # too close to call
+    assert is_best_rate(0.8, found, samples=5_000) is False  # diverged
+    assert is_best_rate(0.2, trials(r0_1=0.1, r0_2=0.4), samples=5_000) is None  # too short
     with pytest.raises(ValueError, match="not finite at any"):
         d2l.best_rate({})
+
+
+def test_a_rate_is_judged_in_both_languages(capsys):
+    found = trials(r0_1=0.50, r0_2=0.60)
+    d2l.judge_rate(0.2, found, samples=5_000)
+    right = capsys.readouterr().out
+    d2l.judge_rate(0.1, found, samples=5_000)
+    wrong = capsys.readouterr().out
+    assert "LR = 0.2" in right and "LR = 0.1" in wrong
+    assert right.replace("0.2", "0.1") != wrong  # another verdict, not another number only
+
+
+def test_training_at_the_best_of_the_rates(data, monkeypatch, capsys):
+    made = []
+
+    def make_net():
+        made.append(linear())
+        return made[-1]
+
+    rates, name = (0.01, 1e38, 0.02), "test/linear/best"
+    net, history = d2l.train_at_best_rate(make_net, data, rates, epochs=4, seed=0, name=name)
+    assert len(made) == 4 and net is made[-1]
+    found = d2l.try_rates(linear, data, rates, epochs=1, seed=0, name=name)
+    assert max(history.learning_rate) <= d2l.best_rate(found)
+    torch.manual_seed(0)
+    again = d2l.train_by_protocol(
+        linear(), data, epochs=4, lr=d2l.best_rate(found), seed=0, name=name
+    )
+    assert again.train_loss == history.train_loss and len(history.test_accuracy) == 1
+
+    made.clear()
+    capsys.readouterr()
+    _, short = d2l.train_at_best_rate(
+        make_net, data, (0.03, 0.01, 0.02), epochs=3, seed=0, name=name
+    )
+    assert len(made) == 1 and capsys.readouterr().out == ""  # no time to try rates
+    assert max(short.learning_rate) <= 0.02 < 2 * max(short.learning_rate)

@@ -59,6 +59,38 @@ def test_mean_and_deviation_over_seeds(empty_course):
     assert "0.9300 ± 0.0361 (3 seeds)" in results.results_table()
 
 
+def test_seconds_are_those_of_the_median_seed(empty_course):
+    seconds = ([1.0, 2.0], [50.0, 50.0], [2.0, 2.0])  # something else ran beside the second
+    results.add_results([record(seed=s) | {"seconds": t} for s, t in enumerate(seconds)])
+    (spread,) = results.spreads(results.read_results())
+    assert spread.seconds == 4
+    assert "| 4 |" in results.results_table()
+
+
+def test_table_of_networks():
+    rows = [
+        {"epochs": 2, "parameters": 10, "multiply_adds": 2_000_000, "test_accuracy": accuracy}
+        | {"chapter": "01_good", "model": "Net", "variant": "plain", "seed": 0, "seconds": 3.0}
+        for accuracy in (0.90, 0.92)
+    ]
+    (one,), (two,) = results.spreads(rows[:1]), results.spreads(rows)
+    head, *lines = d2l.spread_table({"one seed": one, "two": two}).splitlines()
+    assert head.split() == [
+        "parameters",
+        "multiply-adds",
+        "epochs",
+        "seconds",
+        "seeds",
+        "test",
+        "accuracy",
+    ]
+    assert lines[0].split() == ["one", "seed", "10", "2,000,000", "2", "3", "1", "0.9000"]
+    assert lines[1].split() == ["two", "10", "2,000,000", "2", "3", "2", "0.9100", "±", "0.0141"]
+    for column, value in (("parameters", "10"), ("multiply-adds", "2,000,000"), ("seeds", "2")):
+        end = head.index(column) + len(column)
+        assert lines[1][:end].endswith(value)
+
+
 def test_only_headlines_are_in_the_readme(empty_course):
     results.add_results([record(seed=s) for s in range(2)])
     assert "Net" not in results.results_table()

@@ -171,6 +171,21 @@ def test_evaluation_does_not_change_training():
     assert watched.train_loss == watched_more.train_loss
 
 
+def test_auto_is_bfloat16_where_the_hardware_gains_from_it(monkeypatch):
+    net, loader = toy_net(), toy_data().test
+    seen = []
+    net.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    for gains, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("d2lhelpers.training.has_bfloat16", lambda device, gains=gains: gains)
+        for measure in (d2l.predict, d2l.evaluate):
+            seen.clear()
+            measure(net, loader, precision="auto")
+            assert set(seen) == {dtype}
+    for measure in (d2l.predict, d2l.evaluate):
+        with pytest.raises(ValueError, match="float8"):
+            measure(net, loader, precision="float8")
+
+
 def test_bfloat16_learns_as_float32_does():
     histories = [
         d2l.train(toy_net(), toy_data(), epochs=5, lr=0.1, precision=precision)
