@@ -103,7 +103,7 @@ def test_a_rate_is_judged_in_both_languages(capsys):
     assert right.replace("0.2", "0.1") != wrong  # another verdict, not another number only
 
 
-def test_training_at_the_best_of_the_rates(data, monkeypatch, capsys):
+def test_training_at_the_best_of_the_rates(data, capsys):
     made = []
 
     def make_net():
