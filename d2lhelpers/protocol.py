@@ -48,9 +48,8 @@ def train_by_protocol(
 ) -> History:
     """Train with the course's recipe: SGD, Nesterov momentum 0.9, weight decay 5e-4, one cycle.
 
-    The learning rate rises linearly to ``lr`` over the first fifth of the steps and falls linearly
-    to almost zero over the rest (Smith and Topin, "Super-convergence", 2018). bfloat16 is used
-    where the hardware gains from it. Validation is evaluated after every epoch, the test set once.
+    The learning rate follows ``one_cycle``, and bfloat16 is used where the hardware gains from it.
+    Validation is evaluated after every epoch, the test set once.
 
     Args:
         net, data, epochs, seed, name: as for ``train``.
@@ -59,21 +58,32 @@ def train_by_protocol(
     optimizer = torch.optim.SGD(
         net.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
-    steps = epochs * len(data.train)
-    rising = max(1, steps // 5)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)),
-    )
     return train(
         net,
         data,
         epochs=epochs,
         optimizer=optimizer,
-        schedule=schedule,
+        schedule=one_cycle(optimizer, epochs * len(data.train)),
         seed=seed,
         precision="auto",
         name=name,
+    )
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Schedule, stepped once a mini-batch: a linear rise of the learning rate, then a linear fall.
+
+    The optimizer's own rate is the highest one, reached after the first fifth of the steps; the
+    rest leads to almost zero (after Smith and Topin, "Super-convergence", 2018).
+
+    Args:
+        optimizer: whose rate follows the cycle, with the highest rate set.
+        steps: of the whole training, epochs times mini-batches; 1 or more.
+    """
+    rising = max(1, steps // 5)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)),
     )
 
 

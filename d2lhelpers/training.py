@@ -399,7 +399,7 @@ def _seed_everything(seed: int, loader) -> None:
 
 
 def _new_history(net, data, name, seed, device, precision) -> History:
-    X, _ = data.train.dataset[0]
+    X, _ = _held_out(data).dataset[0]
     return History(
         name=name,
         source=getattr(data, "source", "unknown data"),
@@ -411,6 +411,11 @@ def _new_history(net, data, name, seed, device, precision) -> History:
         log_dir=str(_fresh_folder(folder("D2L_RUNS", "runs") / name, seed)),
         started=time.time(),
     )
+
+
+def _held_out(data):
+    """Images as they come: augmentation may change even the size of training images."""
+    return data.validation if data.test is None else data.test
 
 
 def _fresh_folder(parent: Path, seed: int) -> Path:
@@ -480,7 +485,7 @@ def _tensorboard(history: History, net: nn.Module, data):
         if history.epochs == 0:
             writer.add_text("data", history.source)
             with _without_a_trace(net), warnings.catch_warnings():
-                X, y = next(iter(data.test or data.validation))
+                X, y = next(iter(_held_out(data)))
                 warnings.simplefilter("ignore", FutureWarning)  # add_graph traces with torch.jit
                 writer.add_graph(net, _to_device(X[:1], device_of(net)))
                 if hasattr(data, "mean"):  # else nobody knows the images' true colours

@@ -45,6 +45,21 @@ def test_one_cycle_of_learning_rates(data):
     assert history.learning_rate == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 5, 6, 11])
+def test_one_cycle_of_any_length_ends_above_zero(steps):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedule, rates = d2l.one_cycle(optimizer, steps), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    highest = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.4)
+    assert rates[: highest + 1] == sorted(rates[: highest + 1])
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
+    assert rates[-1] > 0 and optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
 def test_a_rate_is_chosen_without_the_test_set(data):
     blind = dataclasses.replace(data, test=None)
     history = d2l.train_by_protocol(

@@ -208,6 +208,17 @@ def test_wrong_arguments_are_named(arguments, message):
         d2l.train(toy_net(), toy_data(), **arguments)
 
 
+@pytest.mark.parametrize("missing", ["test", "validation"])
+def test_size_recorded_is_that_of_images_as_they_come(missing):
+    """Augmentation may shrink training images; a network is as large as on those evaluated."""
+    data = d2l.load_mnist(8, train_size=16, test_size=8, source="synthetic", validation_size=8)
+    data.train.dataset.augment = (lambda images, generator: images[:, :, ::2, ::2],)
+    data = dataclasses.replace(data, **{missing: None})
+    net = nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    history = d2l.train(net, data, epochs=1, lr=0.1, name="test/conv/small images")
+    assert history.multiply_adds == 26 * 26 * 9 * 10
+
+
 def test_tensorboard_holds_what_history_holds(runs_folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
