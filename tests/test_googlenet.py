@@ -3,8 +3,7 @@
 import pytest
 import torch
 import torchvision
-from chapters import load_models, take_weights
-from torch import nn
+from chapters import load_models, move_normalisation, take_weights
 
 import d2lhelpers as d2l
 
@@ -73,13 +72,7 @@ def test_logits_of_torchvision(googlenet_chapter, auxiliary, parameters):
     torch.manual_seed(0)
     theirs = torchvision.models.GoogLeNet(aux_logits=auxiliary, init_weights=False).eval()
     assert d2l.count_parameters(theirs) == parameters
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-            nn.init.normal_(module.running_mean, std=0.1)
-            # Near the variance that torch's default weights give: the signal must not fade.
-            nn.init.uniform_(module.running_var, 0.1, 0.5)
+    move_normalisation(theirs, variance=(0.1, 0.5))
     with torch.device("meta"):
         ours = googlenet_chapter["googlenet"](paper=False).eval()
     assert d2l.count_parameters(ours) == 6_624_904

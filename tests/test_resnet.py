@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from chapters import load_models
+from chapters import load_models, move_normalisation, take_weights
 from torch import nn
 
 import d2lhelpers as d2l
@@ -27,19 +27,13 @@ def layers(net):
 def test_resnet_equals_torchvision(resnet_chapter, name):
     torch.manual_seed(0)
     theirs = getattr(torchvision.models, name.lower().replace("-", ""))().eval()
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):  # off their defaults, or a swap would go unseen
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    move_normalisation(theirs, variance=(0.5, 1.5))
     with torch.device("meta"):
         ours = resnet_chapter["resnet"](resnet_chapter["RESNETS"][name]).eval()
     assert d2l.count_parameters(ours) == d2l.count_parameters(theirs) == SIZES[name]
     # Shortcuts with a convolution are not layers of their name.
     assert sum(m.kernel_size != (1, 1) for m in layers(ours)[:-1]) + 1 == int(name[-2:])
-    weights = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
-    ours.load_state_dict(dict(weights), assign=True)
+    take_weights(ours, theirs.state_dict().values())
     X = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         scores, expected = ours(X), theirs(X)
