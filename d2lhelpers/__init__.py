@@ -38,7 +38,6 @@ from .metrics import (
 )
 from .protocol import (
     best_rate,
-    is_best_rate,
     judge_rate,
     load_protocol_data,
     one_cycle,
@@ -74,7 +73,6 @@ __all__ = [
     "has_bfloat16",
     "init_he",
     "init_weights",
-    "is_best_rate",
     "is_higher",
     "is_interactive",
     "judge_rate",
