@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help course lab test full board bench
+.PHONY: help course lab test full board bench site
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ full: $(VENV)/ready  ## redo the stored outputs and results.csv on full data (ho
 
 board: $(VENV)/ready  ## open TensorBoard on runs/
 	$(RUN) -m tensorboard.main --logdir runs
+
+site: $(VENV)/ready  ## write both one-language editions as a static site, build/site/
+	$(RUN) -m d2lhelpers export --lang zh
+	$(RUN) -m d2lhelpers export --lang en
 
 bench: $(VENV)/ready  ## measure speed as ratios, printed as a table
 	$(RUN) tests/bench.py

@@ -1,10 +1,11 @@
-"""Commands of the course: ``python -m d2lhelpers run``, ``data``, ``results``."""
+"""Commands of the course, as in ``python -m d2lhelpers run``."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from . import course, results
+from . import course, publish, results
+from .export import LANGUAGES, export
 from .sources import fetch
 
 
@@ -24,6 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     table = commands.add_parser("results", help="write the README's table from results.csv")
     table.set_defaults(command=lambda _: results.update_readme())
+
+    edition = commands.add_parser("export", help="write one language's notebooks and static site")
+    edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
+    edition.add_argument("--to", type=Path, default=course.build_folder() / "site", help="folder")
+    edition.set_defaults(command=_export)
+
+    stamp = commands.add_parser("stamp", help="put the published address into notebooks, README")
+    stamp.set_defaults(command=_stamp)
 
     options = parser.parse_args(arguments)
     return options.command(options) or 0
@@ -59,6 +68,22 @@ def _data(_) -> int:
     for each in found:
         _say(str(each))
     return 0 if all(each.is_real for each in found) else 1
+
+
+def _export(options) -> None:
+    paths = export(options.lang, options.to)
+    _say(f"{len(paths)} files; begin with {options.to / options.lang / 'index.html'}")
+
+
+def _stamp(_) -> int:
+    try:
+        address = publish.repository()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    changed = publish.stamp(address)
+    _say(f"{len(changed)} files now say {address or 'that the course is not published yet'}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of `d2lhelpers.data` and of `d2lhelpers.sources` share."""
+"""Fixtures that several test modules share."""
 
 import socket
 
@@ -6,6 +6,17 @@ import fixtures_http as tiny_data
 import pytest
 
 from d2lhelpers import sources
+from d2lhelpers.__main__ import main
+from d2lhelpers.export import LANGUAGES
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """Folder of the site in both languages, as `make site` writes it."""
+    folder = tmp_path_factory.mktemp("site")
+    for language in LANGUAGES:
+        assert main(["export", "--lang", language, "--to", str(folder)]) == 0
+    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""Where the course is published, stamped into the notebooks and the README.
+
+The address stands in ``pyproject.toml`` alone, as ``repository`` of ``[tool.d2lhelpers]``; it is
+empty until the course is published.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from ._paths import project_folder, write_atomically
+from .course import code_digest, notebooks, outputs_are_current, read_notebook
+
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+_README_START, _README_END = "<!-- published: start -->", "<!-- published: end -->"
+_BADGE = re.compile(r"\n\n\[!\[[^\]]*\]\(" + re.escape(BADGE) + r"\)\]\([^)]*\)")
+_INSTALL = re.compile(
+    r'^(?:# Stamped by:[^\n]*\n)?COURSE_URL = "[^\n]*\nif importlib[\s\S]*?check=True\)$', re.M
+)
+
+
+def repository() -> str:
+    """The address in ``pyproject.toml``, "" before the course is published.
+
+    Raises:
+        ValueError: it is not the address of a repository on GitHub, from which alone Colab opens
+            notebooks.
+    """
+    text = (project_folder() / "pyproject.toml").read_text(encoding="utf-8")
+    address = tomllib.loads(text)["tool"]["d2lhelpers"]["repository"]
+    if address and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+(?<!\.git)", address):
+        raise ValueError(
+            f"repository in pyproject.toml is {address!r}; Colab opens notebooks from GitHub, so "
+            "give https://github.com/OWNER/NAME, or leave it empty."
+        )
+    return address
+
+
+def stamp(address: str) -> list[Path]:
+    """Write the address into every notebook and the README; returns the files that changed.
+
+    Args:
+        address: as ``repository`` returns it; "" takes an earlier stamp out.
+    """
+    changed = []
+    for path in notebooks():
+        notebook = stamped_notebook(read_notebook(path), path.name, address)
+        if notebook != read_notebook(path):
+            write_atomically(path, lambda partial, new=notebook: nbformat.write(new, partial))
+            changed.append(path)
+    readme = project_folder() / "README.md"
+    before = readme.read_text(encoding="utf-8")
+    after = stamped_readme(before, address)
+    if after != before:
+        write_atomically(readme, lambda partial: partial.write_text(after, encoding="utf-8"))
+        changed.append(readme)
+    return changed
+
+
+def stamped_notebook(
+    notebook: nbformat.NotebookNode, name: str, address: str
+) -> nbformat.NotebookNode:
+    """The notebook with this address in its set-up cell and a Colab badge under its title.
+
+    Stored outputs stay current: what the set-up cell installs does not change them.
+
+    Args:
+        notebook: changed in place.
+        name: of its file.
+        address: as ``repository`` returns it.
+
+    Raises:
+        ValueError: the set-up cell does not have the lines that install the package.
+    """
+    current = outputs_are_current(notebook)
+    for cell in notebook.cells:
+        if "imports" in cell.metadata.get("tags", []):
+            cell.source, found = _INSTALL.subn(lambda _: _install_lines(address), cell.source)
+            if found != 1:
+                raise ValueError(
+                    f"{name}: the set-up cell should have one block from COURSE_URL to pip "
+                    f"install, found {found}; take it over from another chapter."
+                )
+    for cell, text in zip(notebook.cells[:2], ("在 Colab 里打开", "Open in Colab"), strict=True):
+        cell.source = _BADGE.sub("", cell.source)
+        if address:
+            cell.source += f"\n\n[![{text}]({BADGE})]({colab_link(name, address)})"
+    if current:
+        notebook.metadata["d2lhelpers"]["code_sha256"] = code_digest(notebook)
+    return notebook
+
+
+def colab_link(name: str, address: str) -> str:
+    """Where Colab opens the notebook of this name, on the branch ``main``."""
+    path = address.removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{path}/blob/main/notebooks/{name}"
+
+
+def stamped_readme(text: str, address: str) -> str:
+    """The README with install line and Colab badges between its two markers."""
+    before, rest = text.split(_README_START)
+    _, after = rest.split(_README_END)
+    lines = ["课程还没有发布。The course is not published yet."]
+    if address:
+        lines = [f"    pip install git+{address}", ""] + [
+            f"[![{path.stem}]({BADGE})]({colab_link(path.name, address)}) {path.stem}  "
+            for path in notebooks()
+        ]
+    return f"{before}{_README_START}\n" + "\n".join(lines) + f"\n{_README_END}{after}"
+
+
+def _install_lines(address: str) -> str:
+    url = f"git+{address}" if address else ""
+    return f'''# Stamped by: python -m d2lhelpers stamp
+COURSE_URL = "{url}"
+if importlib.util.find_spec("d2lhelpers") is None:
+    if not ("google.colab" in sys.modules and COURSE_URL):
+        raise ModuleNotFoundError(
+            "缺少 d2lhelpers。在自己的电脑上：在课程目录里运行 "
+            "pip install -r requirements.txt，然后重启内核。\\n"
+            "在 Colab 上：把上面的 COURSE_URL 改成 git+ 加课程仓库的网址，再运行。\\n"
+            "d2lhelpers is missing. On your own computer: run pip install -r requirements.txt in "
+            "the course's folder, then restart the kernel.\\n"
+            "On Colab: set COURSE_URL above to git+ and the address of the course's repository, "
+            "then run this cell again."
+        )
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", COURSE_URL], check=True)'''

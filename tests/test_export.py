@@ -1,0 +1,205 @@
+"""Editions in one language: nothing lost, nothing of the other one, nothing from elsewhere."""
+
+import copy
+import functools
+import re
+from itertools import pairwise
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from d2lhelpers import course, export, publish, results
+
+HAN = r"[\u4e00-\u9fff]"
+OTHER = {"zh": "en", "en": "zh"}
+NAMES = [path.stem for path in course.notebooks()]
+
+
+@functools.cache
+def read_page(site, language, name):
+    html = (site / language / f"{name}.html").read_text("utf-8")
+    small = re.sub(r'(src="data:image/png;base64,)[^"]+', r"\1", html)  # parsing takes its time
+    return BeautifulSoup(small, "html.parser")
+
+
+pages = pytest.mark.parametrize("name", NAMES)
+languages = pytest.mark.parametrize("language", OTHER)
+
+
+@languages
+def test_every_chapter_is_there(site, language):
+    found = {path.name for path in (site / language).iterdir()}
+    expected = {f"{name}.{kind}" for name in NAMES for kind in ("html", "ipynb")}
+    assert found == expected | {"index.html"}
+
+
+@languages
+@pages
+def test_notebook_in_one_language(site, language, name):
+    edition = nbformat.read(site / language / f"{name}.ipynb", as_version=4)
+    nbformat.validate(edition)
+    whole = course.read_notebook(course.notebooks()[NAMES.index(name)])
+    kept = [c for c in whole.cells if OTHER[language] not in c.metadata.get("tags", [])]
+    assert [cell.source for cell in edition.cells] == [cell.source for cell in kept]
+    for cell, original in zip(edition.cells, kept, strict=True):
+        if cell.cell_type == "code":
+            of_other = [
+                o for o in original.outputs if o.get("metadata", {}).get("lang") == OTHER[language]
+            ]
+            assert len(cell.outputs) == len(original.outputs) - len(of_other)
+
+
+@pages
+def test_english_page_has_no_chinese(site, name):
+    page = copy.copy(read_page(site, "en", name))
+    page.select_one("a.switch").extract()
+    for code in page.select(".input"):
+        code.extract()  # the set-up cell explains itself in both languages
+    assert not re.search(HAN, page.get_text())
+
+
+@languages
+@pages
+def test_page_says_its_language_and_has_one_title(site, language, name):
+    page = read_page(site, language, name)
+    assert page.html["lang"] == {"zh": "zh-CN", "en": "en"}[language]
+    assert len(page.select("h1")) == 1 and page.title.text == page.h1.text
+    levels = [int(tag.name[1]) for tag in page.select("h1, h2, h3, h4")]
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+@languages
+@pytest.mark.parametrize("name", [*NAMES, "index"])
+def test_page_needs_nothing_from_elsewhere(site, language, name):
+    page = read_page(site, language, name)
+    assert page.select("link, iframe, object, script[src]") == []
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.select("img"))
+    assert not re.search(r"url\(|@import", "".join(style.text for style in page.select("style")))
+
+
+@languages
+@pages
+def test_every_image_is_described(site, language, name):
+    images = read_page(site, language, name).select("img")
+    assert images
+    for image in images:
+        assert len(image["alt"]) > 8 and bool(re.search(HAN, image["alt"])) == (language == "zh")
+
+
+@languages
+@pages
+def test_formulas_are_drawn_by_the_browser(site, language, name):
+    page = read_page(site, language, name)
+    edition = nbformat.read(site / language / f"{name}.ipynb", as_version=4)
+    formulas = [
+        formula
+        for cell in edition.cells
+        if cell.cell_type == "markdown"
+        for formula in re.findall(
+            r"\$\$.+?\$\$|\$[^$\n]+\$", re.sub(r"`[^`\n]*`", "", cell.source), re.S
+        )
+    ]
+    assert len(page.main.select("math")) == len(formulas)
+    text = copy.copy(page.main)
+    for code in text.select("code, pre"):
+        code.extract()
+    assert "$" not in text.get_text() and "\\" not in text.get_text()
+
+
+@languages
+@pages
+def test_every_output_is_shown(site, language, name):
+    edition = nbformat.read(site / language / f"{name}.ipynb", as_version=4)
+    cells = [cell for cell in edition.cells if cell.cell_type == "code"]
+    blocks = read_page(site, language, name).select("main > div.code")
+    for block, cell in zip(blocks, cells, strict=True):
+        shown = block.select(".output > pre, .output > img, .output > .table, .output > p")
+        assert len(shown) >= len(cell.outputs), cell.id
+
+
+@languages
+@pytest.mark.parametrize("name", [*NAMES, "index"])
+def test_links_inside_the_site_lead_somewhere(site, language, name):
+    page = read_page(site, language, name)
+    for link in page.select("a[href]"):
+        target, _, anchor = link["href"].partition("#")
+        if "//" in target:
+            continue
+        path = site / language / (target or f"{name}.html")
+        assert path.exists(), link
+        if anchor:
+            assert read_page(site, language, path.stem).find(id=anchor), link
+
+
+@pages
+def test_both_languages_have_the_same_places(site, name):
+    places = [
+        [cell["id"] for cell in read_page(site, language, name).select("main > [id]")]
+        for language in OTHER
+    ]
+    assert places[0] == places[1] and len(places[0]) == len(set(places[0]))
+
+
+@languages
+def test_chapters_are_chained(site, language):
+    for number, name in enumerate(NAMES):
+        page = read_page(site, language, name)
+        before, after = (page.select_one(f"footer a[rel={rel}]") for rel in ("prev", "next"))
+        expected = NAMES[number - 1] if number else None
+        assert (before and before["href"]) == (expected and f"{expected}.html")
+        expected = NAMES[number + 1] if number + 1 < len(NAMES) else None
+        assert (after and after["href"]) == (expected and f"{expected}.html")
+
+
+@languages
+@pages
+def test_contents_list_every_heading(site, language, name):
+    page = read_page(site, language, name)
+    headings = [tag.get_text().strip() for tag in page.select("main h2, main h3")]
+    links = page.select(".contents a")
+    assert [link.get_text().strip() for link in links] == headings
+    for link in links:
+        place = page.find(id=link["href"].removeprefix("#"))
+        assert place.get_text().strip() == link.get_text().strip()
+
+
+@languages
+def test_index_has_the_chapters_and_the_results(site, language):
+    page = read_page(site, language, "index")
+    assert [link["href"] for link in page.select(".chapters a")] == [f"{n}.html" for n in NAMES]
+    rows = [[cell.get_text() for cell in row.select("td")] for row in page.select("tbody tr")]
+    headline = [s for s in results.spreads(results.read_results()) if len(s.rows) >= 3]
+    assert [row[0] for row in rows] == [spread.chapter for spread in headline]
+    for row, spread in zip(rows, headline, strict=True):
+        assert f"{spread.mean:.4f} ± {spread.deviation:.4f}" in row
+
+
+def test_first_page_offers_both_languages(site):
+    page = BeautifulSoup((site / "index.html").read_text("utf-8"), "html.parser")
+    assert [link["href"] for link in page.select("a")] == ["zh/index.html", "en/index.html"]
+
+
+def test_the_notebook_itself_stays_as_it_was():
+    notebook = course.read_notebook(course.notebooks()[0])
+    before = nbformat.writes(notebook)
+    export.one_language(notebook, "zh")
+    assert nbformat.writes(notebook) == before
+
+
+def test_a_published_chapter_needs_no_badge_from_elsewhere(tmp_path, monkeypatch):
+    path = course.notebooks()[0]
+    stamped = publish.stamped_notebook(
+        course.read_notebook(path), path.name, "https://github.com/someone/course"
+    )
+    monkeypatch.setattr(export, "notebooks", lambda: [path])
+    monkeypatch.setattr(export, "read_notebook", lambda _: stamped)
+    export.export("en", tmp_path)
+    page = read_page(tmp_path, "en", path.stem)
+    assert all(image["src"].startswith("data:") for image in page.select("img"))
+    assert page.find("a", string="Open in Colab")["href"].startswith("https://colab.research")
+
+
+def test_unknown_language():
+    with pytest.raises(ValueError, match="no edition in 'fr'; there are: zh, en"):
+        export.one_language(nbformat.v4.new_notebook(), "fr")
