@@ -24,6 +24,7 @@ from .display import (
     use_style,
     verdict,
 )
+from .exercises import check, hint, solution
 from .layers import layer_gradients, layer_signals
 from .metrics import (
     accuracy,
@@ -63,6 +64,7 @@ __all__ = [
     "ImageData",
     "accuracy",
     "best_rate",
+    "check",
     "confusion_matrix",
     "correct_mask",
     "count_correct",
@@ -71,6 +73,7 @@ __all__ = [
     "device_report",
     "evaluate",
     "has_bfloat16",
+    "hint",
     "init_he",
     "init_weights",
     "is_higher",
@@ -99,6 +102,7 @@ __all__ = [
     "show_filters",
     "show_images",
     "show_worst",
+    "solution",
     "spread_table",
     "standard_error",
     "train",

@@ -17,6 +17,9 @@ from .sources import fetch
 QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
 """Parameters of a quick run, injected into the cell tagged ``parameters``."""
 
+EXERCISE = "exercise"
+"""Tag of a code cell with a blank for the reader; it is stored without outputs."""
+
 BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
 """Environment of kernels that no person watches. The second value lets OpenMP's threads, which wait
 for each other busily, give up a core that another process needs; else a step can take 30 times as
@@ -201,9 +204,18 @@ def load_models(path: Path) -> dict:
     return namespace
 
 
+def lesson_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The code cells in order, without the exercises."""
+    return [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and EXERCISE not in cell.metadata.get("tags", [])
+    ]
+
+
 def code_digest(notebook: nbformat.NotebookNode) -> str:
-    """SHA-256 over the code cells' ids and sources, in order."""
-    code = [(cell.id, cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    """SHA-256 over ids and sources of the code cells in order, exercises left out."""
+    code = [(cell.id, cell.source) for cell in lesson_cells(notebook)]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
@@ -214,10 +226,9 @@ def save_outputs(executed: Path, path: Path) -> None:
     """
     notebook = read_notebook(path)
     results = {cell.id: cell for cell in read_notebook(executed).cells}
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = results[cell.id].outputs
-            cell.execution_count = results[cell.id].execution_count
+    for cell in lesson_cells(notebook):
+        cell.outputs = results[cell.id].outputs
+        cell.execution_count = results[cell.id].execution_count
     notebook.metadata["d2lhelpers"] = {"code_sha256": code_digest(notebook)}
     write_atomically(path, lambda partial: nbformat.write(notebook, partial))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import textwrap
 import warnings
 from typing import NamedTuple
@@ -125,8 +126,18 @@ def device_report() -> str:
     ]
     if device.type == "cpu":
         lines += ["GPU: none in use, because " + " ".join(_reason_without_gpu())]
+        lines += _WITHOUT_GPU_ON_COLAB if "google.colab" in sys.modules else []
     return "\n".join(textwrap.fill(line, 88, subsequent_indent="    ") for line in lines)
 
+
+# The budgets of full runs on two CPU cores, about what Colab gives.
+_WITHOUT_GPU_ON_COLAB = [
+    "没有 GPU，完整运行一章要 10 到 25 分钟（第 7 章约 75 分钟）。要 GPU：菜单“代码执行程序”→"
+    "“更改运行时类型”，选一种 GPU。只想看看：把 parameters 单元格里的 EPOCHS 和 TRAIN_SIZE 改小。",
+    "Without a GPU a full run of a chapter takes 10 to 25 minutes (chapter 7: about 75). For a "
+    'GPU: menu "Runtime", "Change runtime type", and choose one. For a quick look, lower EPOCHS '
+    "and TRAIN_SIZE in the parameters cell.",
+]
 
 # --- CUDA: what is there, and what is wrong with it ------------------------------------------
 

@@ -1,6 +1,7 @@
 """Choosing a device on machines that this one is not: torch's answers are replaced."""
 
 import contextlib
+import sys
 import types
 import warnings
 
@@ -232,3 +233,18 @@ def test_bfloat16_on_cpus_with_an_older_torch(monkeypatch, supported):
     assert has_bfloat16("cpu") is supported
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert not has_bfloat16("cpu")
+
+
+def test_colab_without_a_gpu_is_told_how_long_it_takes(machine, monkeypatch):
+    machine()
+    assert "Runtime" not in silent(device_report)
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    report = silent(device_report)
+    assert "25 minutes" in report and '"Change runtime type"' in report
+    assert "25 分钟" in report and "更改运行时类型" in report
+
+
+def test_colab_with_a_gpu_is_told_nothing_of_the_kind(machine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    machine(built=False, mps=True)
+    assert "runtime type" not in device_report()

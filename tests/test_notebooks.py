@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from d2lhelpers import course
+from d2lhelpers.export import images_of
 
 PARAMETERS = {
     "EPOCHS",
@@ -155,9 +156,23 @@ def images_have_alt_text(notebook):
     ]
 
 
+def figures_have_alt_text(notebook):
+    """Every stored figure is described in both languages, in its cell's metadata."""
+    problems = []
+    for cell in code_cells(notebook):
+        alt = cell.metadata.get("alt", {"zh": [], "en": []})
+        zh, en = alt["zh"], alt["en"]
+        count = len(images_of(cell))
+        if count != len(zh) or count != len(en):
+            problems.append(f"{cell.id}: {count} figures, texts {len(zh)} zh, {len(en)} en")
+        if not all(re.search(HAN, text) for text in zh) or re.search(HAN, "".join(en)):
+            problems.append(f"{cell.id}: a text in the wrong language")
+    return problems
+
+
 def outputs_are_whole(notebook):
     """Stored outputs are of one run from top to bottom, of exactly this code, without an error."""
-    counts = [cell.execution_count for cell in code_cells(notebook)]
+    counts = [cell.execution_count for cell in course.lesson_cells(notebook)]
     problems = [] if counts == list(range(1, len(counts) + 1)) else [f"not one run: {counts}"]
     if not course.outputs_are_current(notebook):
         problems.append("the code has changed since: run python -m d2lhelpers run --full")
@@ -215,6 +230,7 @@ RULES = [
     parameters_are_set_once,
     cells_are_short,
     images_have_alt_text,
+    figures_have_alt_text,
     outputs_are_whole,
     outputs_are_clean,
     half_of_the_outputs_are_compared,
@@ -268,6 +284,15 @@ def _output(text, kind="stream", **fields):
     return change
 
 
+def _figure(zh, en):
+    def change(notebook):
+        figure = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+        notebook.cells[3].outputs.append(figure)
+        notebook.cells[3].metadata["alt"] = {"zh": zh, "en": en}
+
+    return change
+
+
 def _ignore(notebook):
     notebook.cells[3].metadata["tags"] = ["nbval-ignore-output"]
 
@@ -296,6 +321,10 @@ BREAKS = [
     (parameters_are_set_once, _edit(3, "print(EPOCHS)", "for EPOCHS in range(3): pass")),
     (cells_are_short, _edit(3, "print(EPOCHS)", "x = 1\n" * 26)),
     (images_have_alt_text, _edit(0, "- 一", "![](figure.png)")),
+    (figures_have_alt_text, _figure([], [])),
+    (figures_have_alt_text, _figure(["一条线。"], [])),
+    (figures_have_alt_text, _figure(["A line."], ["A line."])),
+    (figures_have_alt_text, _figure(["一条线。"], ["一条线。"])),
     (outputs_are_whole, _edit(3, "print(EPOCHS)", "print(SEED)")),
     (outputs_are_whole, _twice),
     (outputs_are_whole, _output("warning", name="stderr")),

@@ -1,0 +1,427 @@
+"""Every exercise takes its solution and other right answers, and no plausible wrong one."""
+
+import ast
+import copy
+import re
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import d2lhelpers as d2l
+from d2lhelpers import course, exercises
+from d2lhelpers.exercises import alexnet, batch_norm, resnet, vgg
+
+HAN = r"[\u4e00-\u9fff]"
+
+
+def other_corr2d(X, K):
+    return F.conv2d(X[None, None], K[None, None]).squeeze()
+
+
+def other_grouped_conv(X, weight, groups):
+    return F.conv2d(X, weight, groups=groups)
+
+
+class OtherBlock(nn.Module):
+    """With biases, and shortcuts without parameters."""
+
+    def __init__(self, in_channels, channels, stride=1):
+        super().__init__()
+        self.one = nn.Conv2d(in_channels, channels, 3, stride, 1)
+        self.two = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
+        self.stride, self.more = stride, channels - in_channels
+
+    def forward(self, X):
+        Y = self.norms[1](self.two(self.norms[0](self.one(X)).clamp(min=0)))
+        shortcut = F.pad(X[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+        return (Y + shortcut).clamp(min=0)
+
+
+RIGHT = {
+    "1.1": [256.0],
+    "1.3": [other_corr2d],
+    "2.2": [lambda X, p: F.dropout(X, p)],
+    "2.3": [other_grouped_conv],
+    "4.2": [lambda X, weight, bias: torch.einsum("nchw,oc->nohw", X, weight) + bias[:, None, None]],
+    "6.2": [lambda X, g, b, e: F.batch_norm(X, None, None, g, b, training=True, eps=e)],
+    "6.3": [nn.utils.fuse_conv_bn_eval],
+    "7.3": [OtherBlock],
+}
+
+
+def dropout_by_row(X, p):
+    return X * (torch.rand(len(X), 1) >= p) / (1 - p)
+
+
+def dropout_once(X, p):
+    torch.manual_seed(1)
+    return alexnet.dropout(X, p)
+
+
+def groups_by_output_only(X, weight, groups):
+    return torch.cat([F.conv2d(X[:, : weight.shape[1]], w) for w in weight.chunk(groups)], dim=1)
+
+
+def groups_summed(X, weight, groups):
+    parts = zip(X.chunk(groups, 1), weight.chunk(groups), strict=True)
+    return sum(F.conv2d(part, w) for part, w in parts)
+
+
+def fields_without_strides(layers):
+    return 1 + sum(kernel_size - 1 for kernel_size, _ in layers)
+
+
+def fields_with_own_stride(layers):
+    size, step = 1, 1
+    for kernel_size, stride in layers:
+        step *= stride
+        size += (kernel_size - 1) * step
+    return size
+
+
+def one_relu_block(convs, in_channels, channels):
+    widths = [in_channels] + [channels] * convs
+    convs = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
+    return nn.Sequential(*convs, nn.ReLU(), nn.MaxPool2d(2))
+
+
+def same_width_block(convs, in_channels, channels):
+    layers = [nn.Conv2d(in_channels, channels, 3, padding=1) for _ in range(convs)]
+    return nn.Sequential(*layers, nn.ReLU(), nn.MaxPool2d(2))
+
+
+def shrinking_block(convs, in_channels, channels):
+    block = vgg.build_block(convs, in_channels, channels)
+    for conv in block[:-1:2]:
+        conv.padding = (0, 0)
+    return block
+
+
+def average_pooled_block(convs, in_channels, channels):
+    return nn.Sequential(*vgg.build_block(convs, in_channels, channels)[:-1], nn.AvgPool2d(2))
+
+
+def reshaped_conv1x1(X, weight, bias):
+    N, C, H, W = X.shape
+    return (X.reshape(N, H, W, C) @ weight.T + bias).movedim(-1, 1)
+
+
+class PlainList(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = list(branches)
+
+    def forward(self, X):
+        return torch.cat([branch(X) for branch in self.branches], dim=1)
+
+
+class Backwards(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, X):
+        return torch.cat([branch(X) for branch in reversed(self.branches)], dim=1)
+
+
+def unbiased(X, gamma, beta, epsilon):
+    normalised = (X - X.mean((0, 2, 3), True)) / (X.var((0, 2, 3), keepdim=True) + epsilon).sqrt()
+    return gamma.view(1, -1, 1, 1) * normalised + beta.view(1, -1, 1, 1)
+
+
+def epsilon_outside(X, gamma, beta, epsilon):
+    spread = X.var((0, 2, 3), keepdim=True, correction=0).sqrt() + epsilon
+    return gamma.view(1, -1, 1, 1) * (X - X.mean((0, 2, 3), True)) / spread + beta.view(1, -1, 1, 1)
+
+
+def constant_statistics(X, gamma, beta, epsilon):
+    Y = X.detach()
+    spread = (Y.var((0, 2, 3), keepdim=True, correction=0) + epsilon).sqrt()
+    return gamma.view(1, -1, 1, 1) * (X - Y.mean((0, 2, 3), True)) / spread + beta.view(1, -1, 1, 1)
+
+
+def fold_in_place(conv, bn):
+    folded = batch_norm.fold(conv, bn)
+    conv.weight.data = folded.weight.data
+    return folded
+
+
+def fold_without_mean(conv, bn):
+    folded = batch_norm.fold(conv, bn)
+    scale = bn.weight / (bn.running_var + bn.eps).sqrt()
+    folded.bias.data += bn.running_mean * scale
+    return folded
+
+
+def fold_without_bias(conv, bn):
+    plain = copy.deepcopy(conv)
+    plain.bias = None
+    return batch_norm.fold(plain, bn)
+
+
+def evaluate_in_training_mode(net, batches):
+    with torch.no_grad():
+        right = [(net(X).argmax(1) == y).float() for X, y in batches]
+    return torch.cat(right).mean().item()
+
+
+def evaluate_by_batches(net, batches):
+    mode = net.training
+    net.eval()
+    found = [(net(X).argmax(1) == y).float().mean().item() for X, y in batches]
+    net.train(mode)
+    return sum(found) / len(found)
+
+
+def evaluate_and_stay(net, batches):
+    net.eval()
+    return torch.cat([(net(X).argmax(1) == y).float() for X, y in batches]).mean().item()
+
+
+def evaluate_and_wake_all(net, batches):
+    mode = net.training
+    accuracy = evaluate_and_stay(net, batches)
+    net.train(mode)
+    return accuracy
+
+
+class NoShortcut(resnet.Block):
+    def forward(self, X):
+        return self.f(X).relu()
+
+
+class ReluBeforeSum(resnet.Block):
+    def forward(self, X):
+        return self.f(X).relu() + self.shortcut(X)
+
+
+def changed(change):
+    """The right block with its function f changed."""
+
+    class Changed(resnet.Block):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.f = nn.Sequential(*change(list(self.f)))
+
+    return Changed
+
+
+WRONG = {
+    "1.1": [400, 144, "256", None, True, (1, 256)],
+    "1.2": [
+        lambda size, k, padding, stride: (size + padding - k) // stride + 1,
+        lambda size, k, padding, stride: (size + 2 * padding - k) // stride,
+        lambda size, k, padding, stride: (size + 2 * padding - k) / stride + 1,
+    ],
+    "1.3": [
+        lambda X, K: other_corr2d(X, K.flip(0, 1)),
+        lambda X, K: other_corr2d(X, K).detach(),
+        lambda X, K: F.conv2d(X[None, None], K[None, None], padding=1).squeeze(),
+    ],
+    "2.1": [307_456, 614_400],
+    "2.2": [
+        lambda X, p: X * (torch.rand(X.shape) >= p),
+        lambda X, p: X * (torch.rand(X.shape) < p) / (1 - p),
+        dropout_by_row,
+        dropout_once,
+        lambda X, p: X,
+    ],
+    "2.3": [groups_by_output_only, groups_summed],
+    "3.1": [25_088, 50_176],
+    "3.2": [fields_without_strides, fields_with_own_stride],
+    "3.3": [one_relu_block, same_width_block, average_pooled_block, shrinking_block],
+    "4.1": [30_720, 30_880, 31_621_120, 62_914_560],
+    "4.2": [reshaped_conv1x1, lambda X, weight, bias: X.movedim(1, -1) @ weight.T + bias],
+    "4.3": [
+        lambda k, inputs, outputs: (2 / (k * k * outputs)) ** 0.5,
+        lambda k, inputs, outputs: (1 / (k * k * inputs)) ** 0.5,
+        lambda k, inputs, outputs: (2 / inputs) ** 0.5,
+        lambda k, inputs, outputs: 0.01,
+    ],
+    "5.1": [12_832, 6_912, 13_888],
+    "5.2": [
+        lambda inputs, reduced, outputs, k: outputs / reduced,
+        lambda inputs, reduced, outputs, k: (
+            inputs * outputs / (inputs * reduced + reduced * outputs)
+        ),
+    ],
+    "5.3": [PlainList, Backwards],
+    "6.1": [48, 0, 72],
+    "6.2": [unbiased, epsilon_outside, constant_statistics],
+    "6.3": [fold_in_place, fold_without_mean, fold_without_bias],
+    "7.1": [2_752, 10_240, 10_816],
+    "7.2": [
+        evaluate_in_training_mode,
+        evaluate_by_batches,
+        evaluate_and_stay,
+        evaluate_and_wake_all,
+        lambda net, batches: None,
+        lambda net, batches: 100 * resnet.evaluate(net, batches),
+    ],
+    "7.3": [
+        NoShortcut,
+        ReluBeforeSum,
+        changed(lambda f: f[:2]),  # one convolution
+        changed(lambda f: [f[0], nn.ReLU(), f[3]]),  # no normalisation
+        changed(lambda f: [f[0], f[1], f[3], f[4]]),  # no ReLU between
+    ],
+}
+
+
+@pytest.mark.parametrize("number", exercises.EXERCISES)
+def test_solution_is_right(number):
+    exercise = exercises.EXERCISES[number]
+    assert exercises.judge(number, exercise.answer) == (True, ("", ""))
+    for other in RIGHT.get(number, []):
+        assert exercises.judge(number, other)[0] is True, other
+
+
+@pytest.mark.parametrize("number", exercises.EXERCISES)
+def test_solution_runs_where_a_reader_pastes_it(number):
+    exercise = exercises.EXERCISES[number]
+    namespace = {"torch": torch, "nn": nn, "d2l": d2l}
+    if isinstance(exercise.solution, str):
+        answer = eval(exercise.code, namespace)
+    else:
+        exec(exercise.code, namespace)
+        answer = namespace[exercise.solution.__name__]
+    assert exercises.judge(number, answer)[0] is True
+
+
+@pytest.mark.parametrize(("number", "answer"), [(n, a) for n in WRONG for a in WRONG[n]])
+def test_wrong_answer_is_told_what_was_expected(number, answer, capsys):
+    right, text = exercises.judge(number, answer)
+    assert right is False
+    assert re.search(HAN, text.zh) and text.en and not re.search(HAN, text.en)
+    assert "failed" not in text.en  # judged by what it gives, not by an error on the way
+    d2l.check(number, answer)
+    zh, en = capsys.readouterr().out.splitlines()
+    hint = exercises.EXERCISES[number].hint
+    assert zh == f"✗ 练习 {number} 还不对。{text.zh}提示：{hint.zh}"
+    assert en == f"✗ Exercise {number} is not right yet. {text.en} Hint: {hint.en}"
+
+
+def test_every_exercise_meets_wrong_answers():
+    assert WRONG.keys() == exercises.EXERCISES.keys()
+    assert all(len(answers) >= 2 for answers in WRONG.values())
+
+
+class Blank(nn.Module):
+    def __init__(self, *arguments):
+        super().__init__()
+
+    def forward(self, X):
+        return ...
+
+
+def blanks(exercise):
+    """What the notebook's cell passes before it is answered, and a stub of the right kind."""
+    if isinstance(exercise.solution, str):
+        return [...]
+    return [..., Blank if isinstance(exercise.solution, type) else lambda *arguments: ...]
+
+
+@pytest.mark.parametrize("number", exercises.EXERCISES)
+def test_a_blank_is_no_answer(number, capsys):
+    for blank in blanks(exercises.EXERCISES[number]):
+        d2l.check(number, blank)
+        assert f"Exercise {number} has no answer yet." in capsys.readouterr().out
+
+
+def test_an_error_in_an_answer_is_told_not_raised(capsys):
+    d2l.check("1.3", lambda X: X)
+    zh, en = capsys.readouterr().out.splitlines()
+    assert "Your code failed: `TypeError: " in en and "takes 1 positional argument" in en
+    assert "运行你的代码时出错：`TypeError" in zh
+
+
+@pytest.mark.parametrize("number", ["1.3", "2.2", "4.3"])
+def test_random_numbers_stay_as_they_were(number):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    d2l.check(number, exercises.EXERCISES[number].answer)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_hint_and_solution_on_request(capsys):
+    d2l.hint("1.2")
+    assert "两边都填充" in capsys.readouterr().out
+    d2l.solution("1.2")
+    shown = capsys.readouterr().out
+    assert "def conv_size(size" in shown and "// stride + 1" in shown
+    d2l.solution("1.1")
+    assert capsys.readouterr().out.startswith("16 * 4 * 4\n")
+
+
+@pytest.mark.parametrize("act", [d2l.hint, d2l.solution, lambda number: d2l.check(number, 1)])
+def test_unknown_number(act):
+    with pytest.raises(ValueError, match=r"no exercise '9.9'; there are: 1.1, 1.2"):
+        act("9.9")
+
+
+# ------------------------------------------------------------------------------- in the notebooks
+
+
+def exercise_cells(path):
+    cells = course.read_notebook(path).cells
+    return [
+        (cells[i - 2], cells[i - 1], cell)
+        for i, cell in enumerate(cells)
+        if course.EXERCISE in cell.metadata.get("tags", [])
+    ]
+
+
+@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+def test_notebook_asks_every_exercise_of_its_chapter(path):
+    """A question in both languages, then a cell with a blank that calls the check."""
+    chapter = int(path.stem[:2])
+    asked = [re.findall(r'd2l\.check\("(.+?)"', cell.source) for _, _, cell in exercise_cells(path)]
+    assert asked == [[n] for n in exercises.EXERCISES if n.startswith(f"{chapter}.")]
+    assert len(asked) >= 3
+    for (number,), (zh, en, cell) in zip(asked, exercise_cells(path), strict=True):
+        assert zh.source.startswith(f"### 练习 {number}") and en.source.startswith(
+            f"### Exercise {number}"
+        )
+        assert "..." in cell.source and cell.outputs == []
+
+
+@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+def test_notebook_takes_the_solutions_names(path, capsys):
+    """The blank names what the solution names, with the same arguments, and runs unanswered."""
+    for _, _, cell in exercise_cells(path):
+        (number,) = re.findall(r'd2l\.check\("(.+?)"', cell.source)
+        namespace = {"d2l": d2l, "nn": nn, "torch": torch}
+        exec(cell.source, namespace)
+        assert f"Exercise {number} has no answer yet." in capsys.readouterr().out
+        solution = exercises.EXERCISES[number].solution
+        if not isinstance(solution, str):
+            head = re.search(r"^\s*def (?!forward).*$", exercises.EXERCISES[number].code, re.M)
+            assert head.group() in cell.source
+
+
+def assigned(source):
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+def test_blanks_leave_the_lesson_alone(path):
+    """A reader who runs all cells and then goes back finds every name as the lesson left it."""
+    lesson = course.lesson_cells(course.read_notebook(path))
+    taken = set().union(*(assigned(cell.source) for cell in lesson))
+    blanks = {
+        node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.targets[0].id
+        for _, _, cell in exercise_cells(path)
+        for node in ast.parse(cell.source).body[:-1]
+    }
+    assert blanks & taken == set()
