@@ -1,0 +1,241 @@
+"""What a reader sees, in a real browser: JupyterLab, the exported pages, TensorBoard.
+
+These tests need Chromium (Debian: apt-get install chromium) and no network.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+import tensorboard.manager
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+from torch import nn
+
+import d2lhelpers as d2l
+from d2lhelpers import course
+from d2lhelpers.export import LANGUAGES
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BROWSER is None, reason="no Chromium here; Debian: apt-get install chromium"
+    ),
+]
+NAMES = [path.stem for path in course.notebooks()]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # Containers run as root, where Chromium's sandbox does not start.
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that notes what the console says and whom it asks for anything."""
+    page = browser.new_page()
+    page.errors, page.hosts = [], set()
+    page.on("console", lambda m: m.type == "error" and page.errors.append(m.text))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda request: page.hosts.add(re.match(r"\w+:(//[^/]*)?", request.url)[0]))
+    yield page
+    page.close()
+
+
+def free_port():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+class Server:
+    """A server in a process of its own, until the block ends."""
+
+    def __init__(self, arguments, url, log, **environment):
+        self.arguments, self.url, self.log = arguments, url, log
+        # With pytest's variable d2lhelpers would take the reader for a test and draw no bars.
+        own = {k: v for k, v in os.environ.items() if k != "PYTEST_VERSION"}
+        self.environment = own | environment
+
+    def __enter__(self):
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *self.arguments],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        for _ in range(600):
+            if self.process.poll() is not None:
+                break
+            try:
+                direct.open(self.url, timeout=5).close()
+                return self
+            except OSError:
+                time.sleep(0.1)
+        self.__exit__()
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+# --------------------------------------------------------------------------------- JupyterLab
+
+
+def quick_copy(folder):
+    """Chapter 1 without outputs, its parameters those of a quick run."""
+    notebook = course.read_notebook(course.notebooks()[0])
+    parameters = course.cell_with_tag(notebook, "parameters")
+    quick = course.QUICK | {"SOURCE": course.source_at_hand(report=lambda _: None)}
+    parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    path = folder / "chapter.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def no_board_left(tmp_path):
+    """The chapter's last cell opens TensorBoard, a server that outlives its kernel."""
+    yield
+    for info in tensorboard.manager.get_all():
+        if str(tmp_path) in info.logdir:
+            os.kill(info.pid, signal.SIGTERM)
+
+
+def test_jupyterlab_runs_a_chapter(page, tmp_path, no_board_left):
+    path, token, port = quick_copy(tmp_path), secrets.token_hex(8), free_port()
+    settings = tmp_path / "settings" / "@jupyterlab"
+    (settings / "notebook-extension").mkdir(parents=True)
+    (settings / "notebook-extension" / "tracker.jupyterlab-settings").write_text(
+        json.dumps({"windowingMode": "none"})  # keep cells out of sight in the page
+    )
+    (settings / "apputils-extension").mkdir()
+    (settings / "apputils-extension" / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
+    lab = ["jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+    lab += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={tmp_path}"]
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "D2L_BATCH": "",
+        "D2L_RUNS": str(tmp_path / "runs"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+    }
+    with Server(lab, f"{url}/api?token={token}", tmp_path / "lab.log", **environment):
+        page.set_viewport_size({"width": 1300, "height": 900})
+        page.goto(f"{url}/lab/tree/{path.name}?token={token}")
+        expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=60_000)
+        expect(page.locator("[data-status=idle]").first).to_be_attached(timeout=60_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        cells = course.read_notebook(path).cells
+        count = sum(cell.cell_type == "code" for cell in cells)
+        finished = page.get_by_text(f"[{count}]:", exact=True)
+        failed = page.locator(".jp-RenderedText[data-mime-type*=stderr]")  # errors as well
+        expect(finished.or_(failed).first).to_be_attached(timeout=180_000)
+        assert failed.all_inner_texts() == []
+        page.keyboard.press("Control+s")
+        headline = page.locator(".jp-CodeCell", has_text="history = d2l.train(").first
+        expect(headline.locator(".progress-bar-success")).to_have_count(1)
+        expect(headline.locator(".progress-bar")).to_have_count(1)
+        bars = page.locator(".jp-OutputArea .progress-bar").count()
+        expect(page.locator(".jp-OutputArea .progress-bar-success")).to_have_count(bars)
+        assert failed.all_inner_texts() == []
+        page.screenshot(path=course.build_folder() / "browser-jupyterlab.png")
+        for _ in range(100):
+            saved = course.read_notebook(path)
+            if all(c.execution_count for c in saved.cells if c.cell_type == "code"):
+                break
+            time.sleep(0.1)
+    outputs = {c.id: c.outputs for c in saved.cells if c.cell_type == "code"}
+    stored = {c.id: c for c in course.lesson_cells(course.read_notebook(course.notebooks()[0]))}
+    assert not [i for i, made in outputs.items() if any(o.output_type == "error" for o in made)]
+    for i, cell in stored.items():
+        figures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        assert len([o for o in outputs[i] if "image/png" in o.get("data", {})]) == len(figures), i
+
+
+# ------------------------------------------------------------------------- the exported pages
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["index", *NAMES])
+def test_page_is_whole_readable_and_accessible(page, site, language, name):
+    page.goto((site / language / f"{name}.html").as_uri())
+    assert page.errors == [] and page.hosts <= {"file://", "data:"}
+    widths = "[...document.images].filter(i => !i.complete || i.naturalWidth == 0).length"
+    assert page.evaluate(widths) == 0
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_language_switch_leads_to_the_same_place(page, site):
+    page.goto((site / "zh" / f"{NAMES[0]}.html").as_uri())
+    places = page.evaluate("[...document.querySelectorAll('main > [id]')].map(e => e.id)")
+    middle = places[len(places) // 2]
+    page.evaluate("id => document.getElementById(id).scrollIntoView()", middle)
+    page.get_by_role("link", name="English", exact=True).click()
+    expect(page).to_have_url(re.compile(f"/en/{NAMES[0]}.html#{middle}$"))
+    assert page.locator("html").get_attribute("lang") == "en"
+    page.wait_for_function(
+        """id => {
+            const top = document.getElementById(id).getBoundingClientRect().top;
+            return document.readyState == "complete" && top >= 0 && top < 200;
+        }""",
+        arg=middle,
+    )
+    assert page.errors == []
+
+
+# -------------------------------------------------------------------------------- TensorBoard
+
+
+def test_tensorboard_lists_runs_and_draws_curves(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
+    data = d2l.load_mnist(32, train_size=64, test_size=32, source="synthetic")
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+        d2l.train(net, data, epochs=3, lr=0.1, seed=seed, name="browser/linear/plain")
+    port = free_port()
+    board = ["tensorboard.main", "--logdir", str(tmp_path / "runs"), "--port", str(port)]
+    with Server(board, f"http://127.0.0.1:{port}/", tmp_path / "board.log"):
+        page.set_viewport_size({"width": 1300, "height": 900})
+        page.goto(f"http://127.0.0.1:{port}/?forceSVG=true#timeseries")
+        runs = [p.relative_to(tmp_path / "runs") for p in (tmp_path / "runs").glob("*/*/*/*")]
+        assert len(runs) == 2
+        for run in runs:
+            expect(page.get_by_text(str(run)).first).to_be_visible(timeout=60_000)
+        expect(page.locator("scalar-card").first).to_be_visible(timeout=60_000)
+        lines = page.locator("scalar-card .series-view svg path[d*=L]")
+        expect(lines.nth(1)).to_be_attached(timeout=60_000)
+        page.wait_for_timeout(2000)
+        page.screenshot(path=course.build_folder() / "browser-tensorboard.png")
