@@ -175,6 +175,7 @@ def _contents(edition: nbformat.NotebookNode) -> list[dict[str, Any]]:
 def _page(edition: nbformat.NotebookNode, course: dict[str, Any]) -> str:
     """One chapter as a page of HTML that is complete in itself."""
     exporter = _exporter()(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", True)
     html, _ = exporter.from_notebook_node(edition, {"course": course})
     return html
 

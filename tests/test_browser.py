@@ -166,6 +166,7 @@ def test_jupyterlab_runs_a_chapter(page, tmp_path, no_board_left):
         bars = page.locator(".jp-OutputArea .progress-bar").count()
         expect(page.locator(".jp-OutputArea .progress-bar-success")).to_have_count(bars)
         assert failed.all_inner_texts() == []
+        headline.scroll_into_view_if_needed()
         page.screenshot(path=course.build_folder() / "browser-jupyterlab.png")
         for _ in range(100):
             saved = course.read_notebook(path)
