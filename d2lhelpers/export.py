@@ -13,7 +13,7 @@ import nbformat
 
 from ._paths import write_atomically
 from .course import notebooks, read_notebook
-from .results import read_results, spreads
+from .results import headline_cells, headlines
 
 LANGUAGES = {"zh": "中文", "en": "English"}
 """Code and own name of each language."""
@@ -219,20 +219,7 @@ def _exporter():
 
 def _home(chapters: list[dict[str, str]], shared: dict[str, Any]) -> str:
     """The page that lists the chapters and the results."""
-    table = [
-        [
-            spread.chapter,
-            f"{spread.model} ({spread.variant})",
-            f"{spread.rows[0]['parameters']:,}",
-            f"{spread.rows[0]['multiply_adds'] / 1e6:.2f} M",
-            str(spread.rows[0]["epochs"]),
-            f"{spread.mean:.4f} ± {spread.deviation:.4f}",
-            f"{spread.seconds:.0f}",
-            spread.rows[0]["data_source"],
-        ]
-        for spread in spreads(read_results())
-        if len(spread.rows) >= 3
-    ]
+    table = [[spread.chapter, *headline_cells(spread)] for spread in headlines()]
     return _template("home.html.j2").render(chapters=chapters, table=table, **shared)
 
 

@@ -4,6 +4,7 @@ The address stands in ``pyproject.toml`` alone, as ``repository`` of ``[tool.d2l
 empty until the course is published.
 """
 
+import copy
 import re
 import tomllib
 from pathlib import Path
@@ -11,10 +12,10 @@ from pathlib import Path
 import nbformat
 
 from ._paths import project_folder, write_atomically
+from ._readme import with_section
 from .course import code_digest, notebooks, outputs_are_current, read_notebook
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
-_README_START, _README_END = "<!-- published: start -->", "<!-- published: end -->"
 _BADGE = re.compile(r"\n\n\[!\[[^\]]*\]\(" + re.escape(BADGE) + r"\)\]\([^)]*\)")
 _INSTALL = re.compile(
     r'^(?:# Stamped by:[^\n]*\n)?COURSE_URL = "[^\n]*\nif importlib[\s\S]*?check=True\)$', re.M
@@ -46,9 +47,10 @@ def stamp(address: str) -> list[Path]:
     """
     changed = []
     for path in notebooks():
-        notebook = stamped_notebook(read_notebook(path), path.name, address)
-        if notebook != read_notebook(path):
-            write_atomically(path, lambda partial, new=notebook: nbformat.write(new, partial))
+        notebook = read_notebook(path)
+        stamped = stamped_notebook(notebook, path.name, address)
+        if stamped != notebook:
+            write_atomically(path, lambda partial, new=stamped: nbformat.write(new, partial))
             changed.append(path)
     readme = project_folder() / "README.md"
     before = readme.read_text(encoding="utf-8")
@@ -62,12 +64,12 @@ def stamp(address: str) -> list[Path]:
 def stamped_notebook(
     notebook: nbformat.NotebookNode, name: str, address: str
 ) -> nbformat.NotebookNode:
-    """The notebook with this address in its set-up cell and a Colab badge under its title.
+    """A copy with this address in its set-up cell and a Colab badge under its title.
 
     Stored outputs stay current: what the set-up cell installs does not change them.
 
     Args:
-        notebook: changed in place.
+        notebook: of the course; left as it is.
         name: of its file.
         address: as ``repository`` returns it.
 
@@ -75,6 +77,7 @@ def stamped_notebook(
         ValueError: the set-up cell does not have the lines that install the package.
     """
     current = outputs_are_current(notebook)
+    notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if "imports" in cell.metadata.get("tags", []):
             cell.source, found = _INSTALL.subn(lambda _: _install_lines(address), cell.source)
@@ -100,15 +103,13 @@ def colab_link(name: str, address: str) -> str:
 
 def stamped_readme(text: str, address: str) -> str:
     """The README with install line and Colab badges between its two markers."""
-    before, rest = text.split(_README_START)
-    _, after = rest.split(_README_END)
     lines = ["课程还没有发布。The course is not published yet."]
     if address:
         lines = [f"    pip install git+{address}", ""] + [
             f"[![{path.stem}]({BADGE})]({colab_link(path.name, address)}) {path.stem}  "
             for path in notebooks()
         ]
-    return f"{before}{_README_START}\n" + "\n".join(lines) + f"\n{_README_END}{after}"
+    return with_section(text, "published", "\n".join(lines))
 
 
 def _install_lines(address: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._paths import project_folder, write_atomically
+from ._readme import with_section
 from .display import say
 
 RESULT_COLUMNS = (
@@ -25,8 +26,6 @@ RESULT_COLUMNS = (
     "versions",
 )
 """Columns of ``notebooks/results.csv``; ``seconds`` is training time, evaluation not included."""
-
-_TABLE_START, _TABLE_END = "<!-- results: start -->", "<!-- results: end -->"
 
 
 def results_file() -> Path:
@@ -159,32 +158,47 @@ def spread_table(networks: Mapping[str, Spread]) -> str:
     return "\n".join(lines)
 
 
+def headlines() -> list[Spread]:
+    """Spreads of the networks that ``results.csv`` has with at least three seeds."""
+    return [spread for spread in spreads(read_results()) if len(spread.rows) >= 3]
+
+
+def headline_cells(spread: Spread) -> list[str]:
+    """What tables of results show of a network.
+
+    Returns:
+        Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
+    """
+    row = spread.rows[0]
+    return [
+        f"{spread.model} ({spread.variant})",
+        f"{row['parameters']:,}",
+        f"{row['multiply_adds'] / 1e6:.2f} M",
+        str(row["epochs"]),
+        f"{spread.mean:.4f} ± {spread.deviation:.4f}",
+        f"{spread.seconds:.0f}",
+        row["data_source"],
+    ]
+
+
 def results_table() -> str:
-    """Headline rows of ``results.csv`` (those with at least three seeds) as a Markdown table."""
+    """The headlines as a Markdown table."""
     lines = [
         "| 章 chapter | 网络 network | 参数 parameters | 乘加 multiply-adds | 轮 epochs "
         "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for spread in spreads(read_results()):
-        if len(spread.rows) < 3:
-            continue
-        row = spread.rows[0]
-        lines.append(
-            f"| [{spread.chapter}](notebooks/{spread.chapter}.ipynb) "
-            f"| {spread.model} ({spread.variant}) | {row['parameters']:,} "
-            f"| {row['multiply_adds'] / 1e6:.2f} M | {row['epochs']} "
-            f"| {spread.mean:.4f} ± {spread.deviation:.4f} ({len(spread.rows)} seeds) "
-            f"| {spread.seconds:.0f} | {row['data_source']} |"
-        )
+    for spread in headlines():
+        *cost, accuracy, seconds, data = headline_cells(spread)
+        link = f"[{spread.chapter}](notebooks/{spread.chapter}.ipynb)"
+        cells = [link, *cost, f"{accuracy} ({len(spread.rows)} seeds)", seconds, data]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def readme_with_table(text: str) -> str:
     """README text with the results table between its two markers made anew."""
-    before, rest = text.split(_TABLE_START)
-    _, after = rest.split(_TABLE_END)
-    return f"{before}{_TABLE_START}\n{results_table()}\n{_TABLE_END}{after}"
+    return with_section(text, "results", results_table())
 
 
 def update_readme() -> None:

@@ -194,8 +194,8 @@ def test_jupyterlab_runs_a_chapter(page, tmp_path, no_board_left):
 def test_page_is_whole_readable_and_accessible(page, site, language, name):
     page.goto((site / language / f"{name}.html").as_uri())
     assert page.errors == [] and page.hosts <= {"file://", "data:"}
-    widths = "[...document.images].filter(i => !i.complete || i.naturalWidth == 0).length"
-    assert page.evaluate(widths) == 0
+    broken = "[...document.images].filter(i => !i.complete || i.naturalWidth == 0).length"
+    assert page.evaluate(broken) == 0
     found = Axe().run(page).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []

@@ -1,6 +1,5 @@
 """The course's address: in one place, and stamped alike into every notebook and the README."""
 
-import copy
 import re
 
 import pytest
@@ -21,7 +20,7 @@ def texts(notebook):
 @chapters
 def test_notebook_is_stamped_with_the_address_of_the_project(path):
     notebook = course.read_notebook(path)
-    again = publish.stamped_notebook(copy.deepcopy(notebook), path.name, publish.repository())
+    again = publish.stamped_notebook(notebook, path.name, publish.repository())
     assert texts(again) == texts(notebook)
 
 
@@ -33,8 +32,8 @@ def test_readme_is_stamped_with_the_address_of_the_project():
 @chapters
 def test_stamp_goes_in_and_comes_out(path):
     notebook = course.read_notebook(path)
-    before = publish.stamped_notebook(copy.deepcopy(notebook), path.name, "")
-    stamped = publish.stamped_notebook(copy.deepcopy(before), path.name, ADDRESS)
+    before = publish.stamped_notebook(notebook, path.name, "")
+    stamped = publish.stamped_notebook(before, path.name, ADDRESS)
     link = (
         "https://colab.research.google.com/github/someone/cnn-course/blob/main/notebooks/"
         + path.name
@@ -44,7 +43,7 @@ def test_stamp_goes_in_and_comes_out(path):
     assert f'COURSE_URL = "git+{ADDRESS}"' in setup
     compile(setup, path.name, "exec")
     assert course.outputs_are_current(stamped) == course.outputs_are_current(notebook)
-    again = publish.stamped_notebook(copy.deepcopy(stamped), path.name, ADDRESS)
+    again = publish.stamped_notebook(stamped, path.name, ADDRESS)
     assert texts(again) == texts(stamped)
     assert texts(publish.stamped_notebook(stamped, path.name, "")) == texts(before)
 
@@ -52,7 +51,7 @@ def test_stamp_goes_in_and_comes_out(path):
 def test_stamp_leaves_other_cells_alone():
     path = course.notebooks()[0]
     notebook = course.read_notebook(path)
-    stamped = publish.stamped_notebook(copy.deepcopy(notebook), path.name, ADDRESS)
+    stamped = publish.stamped_notebook(notebook, path.name, ADDRESS)
     changed = [
         a.id for a, b in zip(notebook.cells, stamped.cells, strict=True) if a.source != b.source
     ]

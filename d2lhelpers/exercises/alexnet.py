@@ -3,7 +3,16 @@
 import torch
 from torch import nn
 
-from .base import Exercise, Text, Wrong, gradient, is_number, must_equal, must_have_shape
+from .base import (
+    Exercise,
+    Text,
+    Wrong,
+    gradient,
+    is_number,
+    must_equal,
+    must_equal_with_gradient,
+    must_have_shape,
+)
 
 
 def dropout(X, p):
@@ -55,9 +64,7 @@ def check_grouped_conv(answer):
         weight = torch.randn(12, 6 // groups, 3, 3, requires_grad=True)
         expected = nn.functional.conv2d(X, weight, groups=groups)
         found = answer(X, weight, groups)
-        must_equal(found, expected, Text(f"groups = {groups}", f"groups = {groups}"))
-        case = Text(f"groups = {groups}，weight 的梯度", f"groups = {groups}, gradient of weight")
-        must_equal(gradient(found, weight), gradient(expected, weight), case)
+        must_equal_with_gradient(found, expected, weight, "weight", f"groups = {groups}")
 
 
 EXERCISES = (

@@ -157,6 +157,32 @@ def must_equal(result: Any, expected: Tensor, case: Text, tolerance: float = 1e-
         )
 
 
+def must_equal_with_gradient(
+    result: Any,
+    expected: Tensor,
+    source: Tensor,
+    name: str,
+    where: str,
+    tolerance: float = 1e-5,
+) -> None:
+    """Compare a tensor, and its gradient with respect to ``source``, with what they should be.
+
+    Args:
+        result, expected: as for ``must_equal``.
+        source: what both are computed from.
+        name: of ``source``.
+        where: which input this was, in words of no language.
+        tolerance: of the gradient, as for ``must_equal``.
+
+    Raises:
+        Wrong: as for ``must_equal`` and ``gradient``.
+        Unanswered: the result is the notebook's ``...``.
+    """
+    must_equal(result, expected, Text(where, where))
+    case = Text(f"{where}，{name} 的梯度", f"{where}, gradient of {name}")
+    must_equal(gradient(result, source), gradient(expected, source), case, tolerance)
+
+
 def gradient(output: Tensor, source: Tensor) -> Tensor:
     """Gradient of the output's sum of squares with respect to ``source``.
 

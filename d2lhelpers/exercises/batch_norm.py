@@ -6,7 +6,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import Exercise, Text, Wrong, filled_in, gradient, is_number, must_equal
+from .base import (
+    Exercise,
+    Text,
+    Wrong,
+    filled_in,
+    is_number,
+    must_equal,
+    must_equal_with_gradient,
+)
 
 
 def batch_norm(X, gamma, beta, epsilon):
@@ -23,9 +31,7 @@ def check_batch_norm(answer):
         expected = F.batch_norm(X, None, None, gamma, beta, training=True, eps=epsilon)
         found = answer(X, gamma, beta, epsilon)
         where = f"X {shape}, ε = {epsilon}"
-        must_equal(found, expected, Text(where, where))
-        case = Text(f"{where}，X 的梯度", f"{where}, gradient of X")
-        must_equal(gradient(found, X), gradient(expected, X), case, tolerance=1e-4)
+        must_equal_with_gradient(found, expected, X, "X", where, tolerance=1e-4)
 
 
 def fold(conv, bn):

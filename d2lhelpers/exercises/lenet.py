@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch.nn.functional import conv2d
 
-from .base import Exercise, Text, Wrong, filled_in, gradient, is_number, must_equal
+from .base import Exercise, Text, Wrong, filled_in, is_number, must_equal_with_gradient
 
 
 def conv_size(size, kernel_size, padding, stride):
@@ -43,10 +43,7 @@ def check_corr2d(answer):
         X, K = torch.randn(size), torch.randn(kernel_size, requires_grad=True)
         expected = conv2d(X[None, None], K[None, None])[0, 0]
         where = f"X {size}, K {kernel_size}"
-        found = answer(X, K)
-        must_equal(found, expected, Text(where, where))
-        case = Text(f"{where}，K 的梯度", f"{where}, gradient of K")
-        must_equal(gradient(found, K), gradient(expected, K), case)
+        must_equal_with_gradient(answer(X, K), expected, K, "K", where)
 
 
 EXERCISES = (

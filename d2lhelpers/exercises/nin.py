@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from .base import Exercise, Text, Wrong, gradient, is_number, must_be_number, must_equal
+from .base import Exercise, Text, Wrong, is_number, must_be_number, must_equal_with_gradient
 
 
 def conv1x1(X, weight, bias):
@@ -21,10 +21,7 @@ def check_conv1x1(answer):
         )
         expected = conv2d(X, weight[:, :, None, None], bias)
         found = answer(X, weight, bias)
-        where = f"X {shape}"
-        must_equal(found, expected, Text(where, where))
-        case = Text(f"{where}，weight 的梯度", f"{where}, gradient of weight")
-        must_equal(gradient(found, weight), gradient(expected, weight), case)
+        must_equal_with_gradient(found, expected, weight, "weight", f"X {shape}")
 
 
 def keeping_std(kernel_size, in_channels, out_channels):
