@@ -15,6 +15,7 @@ from d2lhelpers.metrics import (
     count_multiply_adds,
     count_parameters,
     evaluating,
+    layer_table,
 )
 
 ALL = (correct_mask, count_correct, accuracy, confusion_matrix)
@@ -279,3 +280,19 @@ def test_evaluating_gives_every_module_its_own_mode_back():
         assert not any(module.training for module in net.modules())
         raise KeyError
     assert [net.training, net[0].training, net[1].training] == [True, True, False]
+
+
+@pytest.mark.parametrize("depth", [None, 1, 2, 3])
+def test_lines_of_the_layer_table_add_up(depth):
+    net = nn.Sequential(nn.Sequential(*lenet()[:3], nn.Sequential(*lenet()[3:6])), *lenet()[6:])
+    _, *lines, total = layer_table(net, (1, 28, 28), depth=depth).splitlines()
+    assert len(lines) == {None: 12, 1: 7, 2: 10, 3: 12}[depth]
+    numbers = [[int(n.replace(",", "")) for n in line.split()[-2:]] for line in (*lines, total)]
+    assert [sum(column) for column in zip(*numbers[:-1], strict=True)] == numbers[-1]
+    assert numbers[-1] == [61_706, 416_520]
+
+
+@pytest.mark.parametrize("depth", [0, -1])
+def test_depth_of_the_layer_table_is_checked(depth):
+    with pytest.raises(ValueError, match=f"depth is {depth}; expected at least 1"):
+        layer_table(lenet(), (1, 28, 28), depth=depth)
