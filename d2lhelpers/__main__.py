@@ -17,7 +17,13 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="execute notebooks: quickly, or fully to store outputs")
     run.add_argument("notebooks", nargs="*", type=Path, help="default: all, in reading order")
     run.add_argument("--full", action="store_true", help="full data; store outputs and results")
-    run.add_argument("--seeds", nargs="+", type=int, default=[], help="with --full: further seeds")
+    run.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[],
+        help="full data, the chapters' headlines only, for results; with --full: before it",
+    )
     run.set_defaults(command=_run)
 
     data = commands.add_parser("data", help="find or download the data sets and say where they are")
@@ -34,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     stamp = commands.add_parser("stamp", help="put the published address into notebooks, README")
     stamp.set_defaults(command=_stamp)
 
+    for stream in (sys.stdout, sys.stderr):  # a pipe on Windows may not know Chinese
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)
     return options.command(options) or 0
 
@@ -45,12 +54,14 @@ def _run(options) -> int:
         return 2
     paths = options.notebooks or course.notebooks()
     source = course.source_at_hand(_say)
-    if options.full and source != "real":
+    if (options.full or options.seeds) and source != "real":
         print("a full run stores results, and those need the real data", file=sys.stderr)
         return 1
     try:
         if options.full:
             course.run_full(paths, options.seeds, report=_say)
+        elif options.seeds:
+            course.run_seeds(paths, options.seeds, report=_say)
         else:
             course.run_quick(paths, {"SOURCE": source}, report=_say)
     except course.NotebookFailure as failure:

@@ -11,8 +11,11 @@ def project_folder() -> Path:
 
 
 def folder(variable: str, name: str) -> Path:
-    """The folder that the environment variable gives, else ``name`` inside the project."""
-    return Path(os.environ.get(variable) or project_folder() / name)
+    """The folder that the environment variable gives, else ``name`` inside the project.
+
+    Absolute, so that it is the same for a kernel that works in another folder.
+    """
+    return Path(os.environ.get(variable) or project_folder() / name).expanduser().absolute()
 
 
 def write_atomically(path: Path, write) -> None:

@@ -2,8 +2,17 @@
 
 
 def with_section(text: str, name: str, content: str) -> str:
-    """README text with the lines between the markers of section ``name`` replaced."""
+    """README text with the lines between the markers of section ``name`` replaced.
+
+    Raises:
+        ValueError: one of the markers is missing, there twice, or in the wrong order.
+    """
     start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
-    before, rest = text.split(start)
-    _, after = rest.split(end)
-    return f"{before}{start}\n{content}\n{end}{after}"
+    parts = text.split(start)
+    rest = parts[-1].split(end)
+    if len(parts) != 2 or len(rest) != 2:
+        raise ValueError(
+            f"README.md must have {start} and then {end} once each; put them, on lines of their "
+            f"own, where the section {name!r} belongs"
+        )
+    return f"{parts[0]}{start}\n{content}\n{end}{rest[1]}"

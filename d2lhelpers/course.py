@@ -76,9 +76,10 @@ def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
         executed: where the executed copy goes, also when it fails.
 
     Raises:
-        NotebookFailure: a cell raised an error.
+        NotebookFailure: a cell raised an error, or the kernel died.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
@@ -86,7 +87,7 @@ def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
     encrypted = Config({"KernelManager": {"transport_encryption": "auto"}})
     executed.parent.mkdir(parents=True, exist_ok=True)
     start, started = time.perf_counter(), time.time()
-    with _environment(BATCH):
+    with _environment(BATCH | _folders()):
         try:
             papermill.execute_notebook(
                 path,
@@ -98,7 +99,16 @@ def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
             )
         except PapermillExecutionError as error:
             raise NotebookFailure(_describe_failure(path, executed, error)) from error
-    runs = [run for run in _run_records() if run["started"] >= started]
+        except DeadKernelError as error:
+            raise NotebookFailure(
+                f"{path.name}: its kernel died, most likely for want of memory; close other "
+                f"programs or lower BATCH_SIZE\n  executed copy: {executed}"
+            ) from error
+    runs = [
+        run
+        for run in _run_records()
+        if run["started"] >= started and run["name"].startswith(f"{path.stem}/")
+    ]
     return Outcome(path, time.perf_counter() - start, executed, runs)
 
 
@@ -126,26 +136,36 @@ def run_quick(paths: Iterable[Path], extra: dict, report=print) -> None:
         report(summary(outcome))
 
 
-def run_full(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None:
+def run_seeds(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None:
+    """Train each chapter's headline with each seed on full data (``EXPERIMENTS=False``).
+
+    ``results.csv`` and the README's table are kept as runs succeed; a failed run changes neither.
+    """
+    for path in paths:
+        for seed in seeds:
+            executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
+            outcome = run_notebook(path, {"SEED": seed, "EXPERIMENTS": False}, executed)
+            _keep_results(outcome, report)
+
+
+def run_full(paths: Iterable[Path], seeds: Iterable[int] = (), report=print) -> None:
     """Redo stored outputs, ``results.csv`` and the README's table on full data.
 
     Each notebook's stored outputs come from the run with its own ``SEED``; the other seeds run
-    first and only the chapter's headline (``EXPERIMENTS=False``), so that the stored run can show
-    the spread. Rows and outputs are kept as runs succeed; a failed run changes neither.
+    first, as in ``run_seeds``, so that the stored run can show the spread.
     """
     for path in paths:
         own_seed = parameters_of(read_notebook(path))["SEED"]
-        for seed in [s for s in seeds if s != own_seed]:
-            executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
-            overrides = {"SEED": seed, "EXPERIMENTS": False}
-            outcome = run_notebook(path, overrides, executed)
-            add_results(outcome.runs)
-            report(summary(outcome))
+        run_seeds([path], [seed for seed in seeds if seed != own_seed], report)
         outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
-        add_results(outcome.runs)
         save_outputs(outcome.executed, path)
-        report(summary(outcome))
+        _keep_results(outcome, report)
+
+
+def _keep_results(outcome: Outcome, report) -> None:
+    add_results(outcome.runs)
     update_readme()
+    report(summary(outcome))
 
 
 def summary(outcome: Outcome) -> str:
@@ -223,9 +243,17 @@ def save_outputs(executed: Path, path: Path) -> None:
     """Copy the outputs of a notebook's executed copy into the notebook itself, cell by cell.
 
     The digest of the code is kept in the metadata, so that ``outputs_are_current`` can tell.
+
+    Raises:
+        NotebookFailure: the notebook's code is not what was executed.
     """
-    notebook = read_notebook(path)
-    results = {cell.id: cell for cell in read_notebook(executed).cells}
+    notebook, copy = read_notebook(path), read_notebook(executed)
+    if code_digest(notebook) != code_digest(copy):
+        raise NotebookFailure(
+            f"{path.name}: its code was edited during the run, so the outputs in {executed} are "
+            "not its own and were not stored; run it again"
+        )
+    results = {cell.id: cell for cell in copy.cells}
     for cell in lesson_cells(notebook):
         cell.outputs = results[cell.id].outputs
         cell.execution_count = results[cell.id].execution_count
@@ -236,6 +264,12 @@ def save_outputs(executed: Path, path: Path) -> None:
 def outputs_are_current(notebook: nbformat.NotebookNode) -> bool:
     """Whether the stored outputs come from a full run of exactly the code above them."""
     return notebook.metadata.get("d2lhelpers", {}).get("code_sha256") == code_digest(notebook)
+
+
+def _folders() -> dict[str, str]:
+    """The reader's own folders, absolute: a kernel works in the notebook's folder."""
+    names = {"D2L_DATA": "data", "D2L_RUNS": "runs"}
+    return {v: str(folder(v, name)) for v, name in names.items() if os.environ.get(v)}
 
 
 def _run_records() -> list[dict]:

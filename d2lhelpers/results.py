@@ -17,6 +17,7 @@ RESULT_COLUMNS = (
     "variant",
     "parameters",
     "multiply_adds",
+    "train_samples",
     "epochs",
     "seed",
     "test_accuracy",
@@ -26,6 +27,9 @@ RESULT_COLUMNS = (
     "versions",
 )
 """Columns of ``notebooks/results.csv``; ``seconds`` is training time, evaluation not included."""
+
+RECIPE = ("parameters", "multiply_adds", "train_samples", "epochs", "data_source")
+"""Columns in which runs must agree before their accuracies are averaged over seeds."""
 
 
 def results_file() -> Path:
@@ -40,7 +44,7 @@ def read_results() -> list[dict]:
     with results_file().open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        for column in ("parameters", "multiply_adds", "epochs", "seed"):
+        for column in ("parameters", "multiply_adds", "train_samples", "epochs", "seed"):
             row[column] = int(row[column])
         for column in ("test_accuracy", "seconds"):
             row[column] = float(row[column])
@@ -48,12 +52,21 @@ def read_results() -> list[dict]:
 
 
 def add_results(runs: list[dict]) -> None:
-    """Add run records to ``results.csv``; a newer run of the same variant and seed replaces it."""
+    """Add run records to ``results.csv``.
+
+    A run replaces an older one of the same variant and seed, and also those with other seeds whose
+    network, data or length differ from its own. Runs without a test accuracy are left out.
+    """
     rows = {_key(row): row for row in read_results()}
     for run in runs:
         if run["test_accuracy"]:
-            row = _result_row(run)
-            rows[_key(row)] = row
+            new = _result_row(run)
+            rows[_key(new)] = new
+            rows = {
+                key: row
+                for key, row in rows.items()
+                if _variant(row) != _variant(new) or _recipe(row) == _recipe(new)
+            }
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
@@ -65,11 +78,31 @@ def add_results(runs: list[dict]) -> None:
 
 
 def _key(row: dict) -> tuple:
-    return row["chapter"], row["model"], row["variant"], row["seed"]
+    return *_variant(row), row["seed"]
+
+
+def _variant(row: dict) -> tuple[str, str, str]:
+    return row["chapter"], row["model"], row["variant"]
+
+
+def _recipe(row: dict) -> tuple:
+    return tuple(row[column] for column in RECIPE)
+
+
+def _variant_of(name: str) -> tuple[str, str, str]:
+    parts = name.split("/")
+    if len(parts) != 3:
+        raise ValueError(
+            f'the run\'s name is {name!r}; results need "chapter/model/variant": give train '
+            "such a name"
+        )
+    return tuple(parts)
 
 
 def _result_row(run: dict) -> dict:
-    chapter, model, variant = run["name"].split("/")
+    chapter, model, variant = _variant_of(run["name"])
+    if not run["test_accuracy"]:
+        raise ValueError(f"the run {run['name']!r} has no test accuracy: it never saw a test set")
     return {
         "chapter": chapter,
         "model": model,
@@ -78,7 +111,10 @@ def _result_row(run: dict) -> dict:
         "test_accuracy": round(run["test_accuracy"][-1], 4),
         "seconds": round(sum(run["seconds"]), 1),
         "data_source": run["source"],
-    } | {key: run[key] for key in ("parameters", "multiply_adds", "seed", "device", "versions")}
+    } | {
+        key: run[key]
+        for key in ("parameters", "multiply_adds", "train_samples", "seed", "device", "versions")
+    }
 
 
 class Spread(NamedTuple):
@@ -100,42 +136,59 @@ def spreads(rows: list[dict]) -> list[Spread]:
     """Mean and standard deviation of test accuracy by chapter, model and variant."""
     groups: dict = {}
     for row in rows:
-        groups.setdefault(_key(row)[:3], []).append(row)
+        groups.setdefault(_variant(row), []).append(row)
     result = []
-    for key, group in groups.items():
+    for variant, group in groups.items():
         values = [row["test_accuracy"] for row in group]
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         seconds = statistics.median(row["seconds"] for row in group)
-        result.append(Spread(*key, group, statistics.mean(values), deviation, seconds))
+        result.append(Spread(*variant, group, statistics.mean(values), deviation, seconds))
     return result
 
 
 def over_seeds(history) -> Spread:
     """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
 
-    The run itself stands for its own seed if it is as long as those in the file and saw the same
-    data; a quick run does not count.
+    The run itself stands for its own seed if it has the network, the data and the length of those
+    in the file, or if the file has none of its variant; a shorter run does not count.
+
+    Raises:
+        ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
     """
-    chapter, model, variant = history.name.split("/")
-    rows = [r for r in read_results() if _key(r)[:3] == (chapter, model, variant)]
     own = _result_row(dataclasses.asdict(history) | {"versions": ""})
-    if all((r["epochs"], r["data_source"]) == (own["epochs"], own["data_source"]) for r in rows):
-        rows = [r for r in rows if r["seed"] != own["seed"]] + [own]
+    rows = _full_runs(history)
+    if all(_recipe(row) == _recipe(own) for row in rows):
+        rows = [row for row in rows if row["seed"] != own["seed"]] + [own]
     return spreads(rows)[0]
 
 
+def _full_runs(history) -> list[dict]:
+    """Rows of ``results.csv`` of the run's variant."""
+    return [row for row in read_results() if _variant(row) == _variant_of(history.name)]
+
+
 def report(history) -> None:
-    """Say, in both languages, a run's test accuracy, and mean and spread over the full runs."""
+    """Say, in both languages, a run's test accuracy, and mean and spread over the full runs.
+
+    Where ``results.csv`` has no full run of its variant, the second half is left out.
+
+    Raises:
+        ValueError: as for ``over_seeds``.
+    """
     seeds = over_seeds(history)
     accuracy = history.test_accuracy[-1]
-    say(
-        zh=f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
-        f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
-        f"标准差 {seeds.deviation:.4f}。",
-        en=f"This run's test accuracy on {history.source} is {accuracy:.4f}. "
-        f"Seeds with full runs: {len(seeds.rows)}, mean {seeds.mean:.4f}, "
-        f"standard deviation {seeds.deviation:.4f}.",
-    )
+    zh = f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
+    en = f"This run's test accuracy on {history.source} is {accuracy:.4f}."
+    if _full_runs(history):
+        zh += (
+            f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
+            f"标准差 {seeds.deviation:.4f}。"
+        )
+        en += (
+            f" Seeds with full runs: {len(seeds.rows)}, mean {seeds.mean:.4f}, "
+            f"standard deviation {seeds.deviation:.4f}."
+        )
+    say(zh=zh, en=en)
 
 
 def spread_table(networks: Mapping[str, Spread]) -> str:

@@ -76,7 +76,19 @@ def test_full_run_refuses_stand_ins(small_course, monkeypatch, capsys):
 
 def test_missing_notebook_is_named(capsys):
     assert command.main(["run", "no/such.ipynb"]) == 2
-    assert "no/such.ipynb" in capsys.readouterr().err
+    assert str(Path("no/such.ipynb")) in capsys.readouterr().err
+
+
+def test_messages_get_through_a_pipe_that_knows_no_chinese():
+    """As on Windows, where its encoding is that of the country."""
+    result = subprocess.run(
+        [sys.executable, "-c", "from d2lhelpers import sources; sources._tell('正在下载 …')"],
+        capture_output=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [rb"\u6b63\u5728\u4e0b\u8f7d", b"\x85"]
 
 
 @pytest.mark.slow
@@ -141,7 +153,7 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
     path = small_course / "notebooks" / "01_good.ipynb"
     (small_course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
     assert not course.outputs_are_current(course.read_notebook(path))
-    course.run_full([path], [], report=lambda line: None)
+    course.run_full([path], report=lambda line: None)
     stored = course.read_notebook(path)
     assert [cell.id for cell in stored.cells] == ["c0", "c1"]
     assert stored.cells[1].outputs[0].text == "16 auto\n"
@@ -149,6 +161,99 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
     assert course.outputs_are_current(stored)
     stored.cells[1].source = "print(EPOCHS)"
     assert not course.outputs_are_current(stored)
+    nbformat.write(stored, path)
+    before, executed = path.read_bytes(), small_course / "build" / "notebooks" / path.name
+    with pytest.raises(course.NotebookFailure, match=r"01_good\.ipynb: its code was edited"):
+        course.save_outputs(executed, path)
+    assert path.read_bytes() == before
+
+
+@pytest.fixture
+def trained(small_course, monkeypatch):
+    """Runs of notebooks without a kernel: each is noted, leaves one result, and 02_bad fails."""
+    markers = "<!-- results: start -->\n<!-- results: end -->\n"
+    (small_course / "README.md").write_text(markers, encoding="utf-8")
+    monkeypatch.setattr(course, "source_at_hand", lambda report: "real")
+    ran = []
+
+    def run(path, parameters, executed):
+        ran.append((path.stem, parameters))
+        if path.stem == "02_bad":
+            raise course.NotebookFailure("02_bad.ipynb: cell 2 of 2 failed")
+        executed.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, executed)
+        record = {"name": f"{path.stem}/Net/plain", "source": "MNIST", "device": "CPU"}
+        record |= {"seed": parameters.get("SEED", 0), "parameters": 1, "multiply_adds": 1}
+        record |= {"train_samples": 8, "train_loss": [1.0], "seconds": [1.0], "versions": ""}
+        return course.Outcome(path, 1.0, executed, [record | {"test_accuracy": [0.5]}])
+
+    monkeypatch.setattr(course, "run_notebook", run)
+    return ran
+
+
+def test_full_run_takes_the_other_seeds_first(small_course, trained):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    assert command.main(["run", "--full", "--seeds", "0", "1", "2", "--", str(path)]) == 0
+    headline = {"EXPERIMENTS": False}
+    assert trained == [(path.stem, {"SEED": s} | headline) for s in (1, 2)] + [(path.stem, {})]
+    assert [row["seed"] for row in results.read_results()] == [1, 2, 0]
+    assert "(3 seeds)" in (small_course / "README.md").read_text(encoding="utf-8")
+    assert course.outputs_are_current(course.read_notebook(path))
+
+
+def test_seeds_alone_add_results_and_store_no_outputs(small_course, trained):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    before = path.read_bytes()
+    assert command.main(["run", str(path), "--seeds", "0", "3"]) == 0
+    assert trained == [(path.stem, {"SEED": s, "EXPERIMENTS": False}) for s in (0, 3)]
+    assert [row["seed"] for row in results.read_results()] == [0, 3]
+    assert path.read_bytes() == before
+
+
+def test_a_failed_run_changes_nothing_and_keeps_what_went_before(small_course, trained, capsys):
+    paths = [small_course / "notebooks" / name for name in ("01_good.ipynb", "02_bad.ipynb")]
+    seeds = ["--seeds", "0", "1", "2"]
+    notebook = course.read_notebook(paths[1])
+    notebook.cells.insert(
+        0, nbformat.v4.new_code_cell("SEED = 0", metadata={"tags": ["parameters"]})
+    )
+    nbformat.write(notebook, paths[1])
+    before = paths[1].read_bytes()
+    assert command.main(["run", "--full", *seeds, "--", *map(str, paths)]) == 1
+    assert "02_bad.ipynb: cell 2 of 2 failed" in capsys.readouterr().err
+    assert {row["chapter"] for row in results.read_results()} == {"01_good"}
+    assert "01_good" in (small_course / "README.md").read_text(encoding="utf-8")
+    assert paths[1].read_bytes() == before
+
+
+@pytest.mark.slow
+def test_runs_of_others_and_relative_folders(small_course, monkeypatch):
+    """Only the notebook's own runs count, in the reader's folder wherever the kernel works."""
+    path = small_course / "notebooks" / "01_good.ipynb"
+    code = """
+import json, os, time
+from pathlib import Path
+for name in ("01_good/Net/plain", "scratch", "02_other/Net/plain"):
+    folder = Path(os.environ["D2L_RUNS"]) / name
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"name": name, "started": time.time()}))
+"""
+    nbformat.write(notebook_of("EPOCHS = 1", code, tags=[(0, "parameters")]), path)
+    monkeypatch.chdir(small_course)
+    monkeypatch.setenv("D2L_RUNS", "mine")
+    outcome = course.run_notebook(path, {}, small_course / "build" / path.name)
+    assert [run["name"] for run in outcome.runs] == ["01_good/Net/plain"]
+    assert (small_course / "mine" / "scratch" / "run.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on this system")
+def test_a_dead_kernel_names_its_notebook(small_course):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    kill = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    nbformat.write(notebook_of("EPOCHS = 1", kill, tags=[(0, "parameters")]), path)
+    with pytest.raises(course.NotebookFailure, match=r"01_good\.ipynb: its kernel died"):
+        course.run_notebook(path, {}, small_course / "build" / path.name)
 
 
 def test_parameters_and_tags():

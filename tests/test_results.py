@@ -24,6 +24,7 @@ def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
         "precision": "float32",
         "parameters": 10,
         "multiply_adds": 2_000_000,
+        "train_samples": 60_000,
         "versions": "python 3, torch 2",
         "train_loss": [2.0, 1.0],
         "test_accuracy": [0.5, accuracy],
@@ -44,6 +45,27 @@ def test_results_are_kept_and_replaced(empty_course):
     assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
     with results.results_file().open() as file:
         assert tuple(next(csv.reader(file))) == results.RESULT_COLUMNS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": 11},
+        {"multiply_adds": 1},
+        {"train_samples": 1000},
+        {"train_loss": [2.0]},
+        {"source": "MNIST, another copy"},
+    ],
+)
+def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course, change):
+    other = record(seed=1, name="01_good/Net/other")
+    results.add_results([*(record(seed=s) for s in range(3)), other])
+    results.add_results([record(seed=2, accuracy=0.5) | change])
+    rows = results.read_results()
+    assert [(r["variant"], r["seed"], r["test_accuracy"]) for r in rows] == [
+        ("plain", 2, 0.5),
+        ("other", 1, 0.9),
+    ]
 
 
 def test_runs_that_never_saw_the_test_set_are_no_results(empty_course):
@@ -102,19 +124,42 @@ def test_readme_shows_the_results():
 
 
 def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
-    def history(seed, accuracy, epochs=2):
+    def history(seed, accuracy, epochs=2, **others):
         fields = {key: value for key, value in record().items() if key != "versions"}
         fields |= {"seed": seed, "train_loss": [1.0] * epochs, "test_accuracy": [accuracy] * epochs}
-        return d2l.History(**fields, log_dir="")
+        return d2l.History(**fields | others, log_dir="")
 
     d2l.report(history(0, 0.8))
     zh, en = capsys.readouterr().out.splitlines()
     for sentence in (zh, en):
-        assert "0.8000" in sentence and "MNIST" in sentence and "0.0000" in sentence
+        assert "0.8000" in sentence and "MNIST" in sentence
+    assert "完整" not in zh and "full runs" not in en  # the file has none
     alone = d2l.over_seeds(history(0, 0.8))
     assert (alone.mean, alone.deviation, len(alone.rows)) == (0.8, 0.0, 1)
     results.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
-    # A full run stands for its own seed; a shorter one does not count.
+    d2l.report(history(0, 0.94))
+    zh, en = capsys.readouterr().out.splitlines()
+    assert "共 2 个随机种子，均值 0.9300" in zh and "full runs: 2, mean 0.9300" in en
+    # A full run stands for its own seed; a shorter one, or one on fewer images, does not count.
     assert d2l.over_seeds(history(0, 0.94)).mean == pytest.approx((0.94 + 0.92) / 2)
     assert d2l.over_seeds(history(2, 0.97)).mean == pytest.approx(0.93)
     assert d2l.over_seeds(history(0, 0.1, epochs=1)).mean == pytest.approx(0.91)
+    assert d2l.over_seeds(history(0, 0.1, train_samples=2000)).mean == pytest.approx(0.91)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"name": "scratch"}, "chapter/model/variant"), ({"test_accuracy": []}, "test set")],
+)
+def test_a_run_that_cannot_be_a_result_says_why(empty_course, change, message):
+    fields = {key: value for key, value in record().items() if key != "versions"} | change
+    with pytest.raises(ValueError, match=message):
+        d2l.report(d2l.History(**fields, log_dir=""))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<!-- results: start -->", "<!-- results: end --><!-- results: start -->"]
+)
+def test_a_readme_without_its_markers_is_told_where_they_belong(text):
+    with pytest.raises(ValueError, match="<!-- results: start --> and then <!-- results: end -->"):
+        results.readme_with_table(text)
