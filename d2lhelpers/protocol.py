@@ -79,12 +79,23 @@ def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_sc
     Args:
         optimizer: whose rate follows the cycle, with the highest rate set.
         steps: of the whole training, epochs times mini-batches; 1 or more.
+
+    Raises:
+        ValueError: ``steps`` is below 1, or, later, a step is taken beyond the last.
     """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; expected epochs times mini-batches, at least 1")
     rising = max(1, steps // 5)
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / rising, (steps - step) / (steps - rising + 1)),
-    )
+
+    def factor(step: int) -> float:
+        if step > steps:
+            raise ValueError(
+                f"step {step} of a cycle of {steps} steps; give one_cycle the steps of the whole "
+                "training, epochs times mini-batches"
+            )
+        return min((step + 1) / rising, (steps - step) / (steps - rising + 1))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def try_rates(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import numbers
 import os
 import platform
 import shutil
@@ -10,7 +11,7 @@ import sys
 import time
 import warnings
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +62,8 @@ class History:
 
     The curves have one entry an epoch. Losses are means over samples, accuracies fractions in
     [0, 1], ``learning_rate`` is the rate of the epoch's last step and ``seconds`` the wall time of
-    the epoch's training, evaluation not included. Where the data has a validation set, it is
+    the epoch's training, evaluation not included. ``train_samples`` counts the images of one epoch.
+    Where the data has a validation set, it is
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
     epoch and the validation curves stay empty.
@@ -76,6 +78,7 @@ class History:
     multiply_adds: int
     log_dir: str
     started: float
+    train_samples: int = 0
     train_loss: list[float] = dataclasses.field(default_factory=list)
     train_accuracy: list[float] = dataclasses.field(default_factory=list)
     validation_loss: list[float] = dataclasses.field(default_factory=list)
@@ -129,8 +132,8 @@ def init_weights(module: nn.Module) -> None:
     >>> from torch import nn
     >>> layer = nn.Linear(300, 300)
     >>> init_weights(layer)
-    >>> bool(layer.weight.abs().max() <= (6 / 600) ** 0.5)
-    True
+    >>> round(layer.weight.abs().max().item(), 2)  # the root of 6 / (300 + 300)
+    0.1
     """
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)
@@ -181,16 +184,14 @@ def predict(net: nn.Module, loader, *, precision: str = "float32"):
     return torch.cat(scores), torch.cat(labels)
 
 
-def evaluate(net: nn.Module, loader, *, loss=None, precision: str = "float32") -> Evaluation:
-    """Mean loss and accuracy of ``net`` over all samples of ``loader``, from one forward pass.
+def evaluate(net: nn.Module, loader, *, precision: str = "float32") -> Evaluation:
+    """Mean cross-entropy and accuracy of ``net`` over all samples of ``loader``, from one pass.
 
     Args:
         net, loader, precision: as for ``predict``.
-        loss: maps scores (N, K) and labels (N,) to their mean loss; cross-entropy by default.
     """
     scores, labels = predict(net, loader, precision=precision)
-    mean_loss = float((loss or nn.functional.cross_entropy)(scores, labels))
-    return Evaluation(mean_loss, accuracy(scores, labels))
+    return Evaluation(nn.functional.cross_entropy(scores, labels).item(), accuracy(scores, labels))
 
 
 def train(
@@ -217,7 +218,8 @@ def train(
     Args:
         net: maps images (B, C, H, W) to class scores (B, K). Moved to ``device``, trained in place.
         data: has ``.train`` and ``.test`` loaders and optionally ``.validation`` (see ``History``
-            for what is evaluated when). ``test=None`` leaves the test set alone.
+            for what is evaluated when). ``test=None`` leaves the test set alone; one of the two
+            must be there.
         epochs: passes over the training set, at least 1.
         lr: learning rate of plain SGD, where no ``optimizer`` is given.
         optimizer: an optimiser of the net's parameters.
@@ -237,40 +239,46 @@ def train(
 
     Raises:
         DivergedError: the loss became NaN or infinite.
-        ValueError: arguments out of range, or a checkpoint of another run.
+        ValueError: arguments out of range, an optimiser of another net, a schedule of another
+            optimiser, no images, or a checkpoint of another run.
     """
-    if not isinstance(epochs, int) or epochs < 1:
+    if not isinstance(epochs, numbers.Integral) or epochs < 1:
         raise ValueError(f"epochs is {epochs!r}; expected an integer of at least 1")
     if (lr is None) == (optimizer is None):
         raise ValueError(f"lr is {lr!r} and optimizer is {optimizer!r}; give exactly one of them")
+    if _held_out(data) is None:
+        raise ValueError("data.validation and data.test are both None; expected at least one")
     device = torch.device(device) if device is not None else try_gpu()
     precision = _resolve(precision, device)
     checkpoint = Path(checkpoint) if checkpoint is not None else None
 
-    net.to(device)
-    if device.type != "mps":  # convolutions on CPU and CUDA are faster with channels last
-        net.to(memory_format=torch.channels_last)
+    net.to(device, memory_format=_memory_format(device))
     optimizer = optimizer or torch.optim.SGD(net.parameters(), lr=lr)
-    state = _Resumable(net, optimizer, schedule, data.train, device)
+    _check_that_they_belong_together(net, optimizer, schedule)
+    settings = {"name": name, "seed": seed, "epochs": int(epochs)}
+    state = _Resumable(net, optimizer, schedule, data.train, device, settings)
 
     if checkpoint is not None and checkpoint.exists():
-        history = state.load(checkpoint, name, seed, epochs)
-        if history.epochs == epochs:
-            return history
+        history = state.load(checkpoint)
     else:
         _warn_if_trained(net)
         history = _new_history(net, data, name, seed, device, precision)
         _seed_everything(seed, data.train)
     _trained_nets.add(net)
 
-    with _tensorboard(history, net, data) as writer, _progress(history, epochs, data.train) as bar:
-        while history.epochs < epochs:
-            _train_epoch(net, data.train, optimizer, schedule, loss, precision, history, bar)
-            _evaluate_epoch(net, data, history, last=history.epochs == epochs, precision=precision)
-            _log_epoch(writer, history)
-            bar.set_postfix_str(_last_accuracies(history))
-            if checkpoint is not None:
-                state.save(checkpoint, history, epochs)
+    if history.epochs < epochs:
+        with (
+            _tensorboard(history, net, data) as writer,
+            _progress(history, epochs, data.train) as bar,
+        ):
+            while history.epochs < epochs:
+                _train_epoch(net, data.train, optimizer, schedule, loss, precision, history, bar)
+                last = history.epochs == epochs
+                _evaluate_epoch(net, data, history, last=last, precision=precision)
+                _log_epoch(writer, history)
+                bar.set_postfix_str(_last_accuracies(history))
+                if checkpoint is not None:
+                    state.save(checkpoint, history)
     _write_record(history)
     return history
 
@@ -322,8 +330,11 @@ def _train_epoch(net, loader, optimizer, schedule, loss, precision, history, bar
         # Reading a number back waits for a GPU to finish; on a CPU it costs nothing.
         if device.type == "cpu" and not math.isfinite(batch_loss.item()):
             break
+    if samples == 0:
+        raise ValueError("data.train is empty; expected at least one batch")
     if not math.isfinite(loss_sum.item()):
-        raise DivergedError(_why_diverged(X, samples, rate, history), history)
+        raise DivergedError(_why_diverged(loader, samples, rate, history), history)
+    history.train_samples = samples
     history.train_loss.append(loss_sum.item() / samples)
     history.train_accuracy.append(correct.item() / samples)
     history.learning_rate.append(rate)
@@ -343,9 +354,9 @@ def _evaluate_epoch(net, data, history, *, last, precision) -> None:
         history.test_accuracy.append(result.accuracy)
 
 
-def _why_diverged(X, samples, rate, history) -> str:
+def _why_diverged(loader, samples, rate, history) -> str:
     epoch = history.epochs + 1
-    if not bool(torch.isfinite(X).all()):
+    if not all(bool(torch.isfinite(X).all()) for X, _ in loader):
         zh = "输入图像里有 NaN 或无穷大：检查数据"
         en = "the images hold NaN or infinity: check the data"
     else:
@@ -368,6 +379,20 @@ def _warn_if_trained(net: nn.Module) -> None:
         )
 
 
+def _check_that_they_belong_together(net, optimizer, schedule) -> None:
+    own = {id(parameter) for parameter in net.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            "the optimizer holds no parameter of this net, so nothing would be learned; "
+            "make it anew, of net.parameters(), after the net"
+        )
+    if schedule is not None and getattr(schedule, "optimizer", optimizer) is not optimizer:
+        raise ValueError(
+            "the schedule is of another optimizer and would change nothing; "
+            "give optimizer= the one that the schedule was made of, and no lr="
+        )
+
+
 def _resolve(precision: str, device: torch.device) -> str:
     if precision not in ("float32", "bfloat16", "auto"):
         raise ValueError(f'precision is {precision!r}; expected "float32", "bfloat16" or "auto"')
@@ -384,12 +409,17 @@ def _without_a_trace(net: nn.Module):
 
 
 def _autocast(device: torch.device, precision: str):
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    # Some devices refuse to make an autocast at all, even one that is off.
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def _memory_format(device: torch.device) -> torch.memory_format:
+    """Convolutions on CPU and CUDA are faster with channels last."""
+    return torch.preserve_format if device.type == "mps" else torch.channels_last
 
 
 def _to_device(X: torch.Tensor, device: torch.device) -> torch.Tensor:
-    memory_format = torch.channels_last if X.ndim == 4 else torch.preserve_format
-    return X.to(device, memory_format=memory_format)
+    return X.to(device, memory_format=_memory_format(device) if X.ndim == 4 else None)
 
 
 def _seed_everything(seed: int, loader) -> None:
@@ -415,7 +445,7 @@ def _new_history(net, data, name, seed, device, precision) -> History:
 
 def _held_out(data):
     """Images as they come: augmentation may change even the size of training images."""
-    return data.validation if data.test is None else data.test
+    return getattr(data, "validation", None) if data.test is None else data.test
 
 
 def _fresh_folder(parent: Path, seed: int) -> Path:
@@ -434,37 +464,48 @@ def _fresh_folder(parent: Path, seed: int) -> Path:
 class _Resumable:
     """All that decides how training goes on, saved to and loaded from one file."""
 
-    def __init__(self, net, optimizer, schedule, loader, device):
+    def __init__(self, net, optimizer, schedule, loader, device, settings: dict):
         self.parts = {"net": net, "optimizer": optimizer}
         if schedule is not None:
             self.parts["schedule"] = schedule
         self.generator = loader.generator
         self.device = device
+        self.settings = settings | {
+            "parts": list(self.parts),
+            "learning rates": [group["lr"] for group in optimizer.param_groups],
+            "weights": {key: list(value.shape) for key, value in net.state_dict().items()},
+        }
 
-    def save(self, path: Path, history: History, epochs: int) -> None:
+    def save(self, path: Path, history: History) -> None:
         state = {key: part.state_dict() for key, part in self.parts.items()}
         state["history"] = dataclasses.asdict(history)
-        state["epochs"] = epochs
+        state["settings"] = self.settings
         state["rng"] = torch.get_rng_state()
         if self.generator is not None:
             state["generator"] = self.generator.get_state()
         if self.device.type == "cuda":
             state["device_rng"] = torch.cuda.get_rng_state(self.device)
+        elif self.device.type == "mps":
+            state["device_rng"] = torch.mps.get_rng_state()
         write_atomically(path, lambda partial: torch.save(state, partial))
 
-    def load(self, path: Path, name: str, seed: int, epochs: int) -> History:
+    def load(self, path: Path) -> History:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            saved = History(**state["history"])
+            history, settings = History(**state["history"]), state["settings"]
         except Exception as error:
             raise ValueError(
                 f"{path} is not a whole checkpoint ({error}); delete it to start from epoch 1"
             ) from error
-        asked, found = (name, seed, epochs), (saved.name, saved.seed, state["epochs"])
-        if asked != found:
+        differing = [
+            f"{key} {_brief(settings.get(key))} instead of {_brief(asked)}"
+            for key, asked in self.settings.items()
+            if settings.get(key) != asked
+        ]
+        if differing:
             raise ValueError(
-                f"{path} is of the run (name, seed, epochs) {found}, this call asks for {asked}; "
-                "give another checkpoint path, or delete the file"
+                f"{path} is of another run than this call asks for: it has "
+                f"{'; '.join(differing)}. Give another checkpoint path, or delete the file"
             )
         for key, part in self.parts.items():
             part.load_state_dict(state[key])
@@ -473,7 +514,16 @@ class _Resumable:
             self.generator.set_state(state["generator"])
         if "device_rng" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["device_rng"], self.device)
-        return saved
+        elif "device_rng" in state and self.device.type == "mps":
+            torch.mps.set_rng_state(state["device_rng"])
+        return history
+
+
+def _brief(setting) -> str:
+    """A network's weights would fill the screen: their number and size are enough."""
+    if not isinstance(setting, dict):
+        return repr(setting)
+    return f"{len(setting)} tensors of {sum(map(math.prod, setting.values()))} numbers"
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def test_one_forward_pass_a_batch():
 def test_plain_sgd_as_by_hand():
     net, by_hand, data = toy_net(), toy_net(), toy_data(samples=4, batch_size=4)
     X, y = data.test.dataset.tensors
-    d2l.train(net, data, epochs=2, lr=0.5)
+    d2l.train(net, data, epochs=2, lr=0.5, device="cpu")
     for _ in range(2):
         loss = nn.functional.cross_entropy(by_hand(X), y)
         gradients = torch.autograd.grad(loss, list(by_hand.parameters()))
@@ -125,14 +125,17 @@ def test_test_set_can_be_left_alone():
     assert history.test_accuracy == [] and len(history.validation_accuracy) == 2
 
 
-@pytest.mark.parametrize("cause", ["learning rate", "images"])
+CAUSES = {"rate": "the learning rate .* is likely too high", "images": "images hold NaN"}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
 def test_nan_stops_training_and_names_the_cause(cause):
     net, data = toy_net(), toy_data()
     if cause == "images":
         data.train.dataset.tensors[0][3] = float("nan")
         data.test = toy_data().test
-    with pytest.raises(d2l.DivergedError, match=cause) as caught:
-        d2l.train(net, data, epochs=50, lr=1e38 if cause == "learning rate" else 0.1)
+    with pytest.raises(d2l.DivergedError, match=CAUSES[cause]) as caught:
+        d2l.train(net, data, epochs=50, lr=1e38 if cause == "rate" else 0.1)
     assert caught.value.history.epochs < 50
     assert all(loss == loss for loss in caught.value.history.train_loss)
     assert "损失" in str(caught.value)
@@ -199,6 +202,7 @@ def test_bfloat16_learns_as_float32_does():
     ("arguments", "message"),
     [
         ({"epochs": 0, "lr": 0.1}, "at least 1"),
+        ({"epochs": 1.0, "lr": 0.1}, "epochs is 1.0"),
         ({"epochs": 1}, "exactly one"),
         ({"epochs": 1, "lr": 0.1, "precision": "float8"}, "float8"),
     ],
@@ -206,6 +210,36 @@ def test_bfloat16_learns_as_float32_does():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         d2l.train(toy_net(), toy_data(), **arguments)
+
+
+def sgd(net=None):
+    return torch.optim.SGD((net or toy_net()).parameters(), lr=0.1)
+
+
+def test_parts_that_do_not_belong_together_are_refused():
+    net = toy_net()
+    with pytest.raises(ValueError, match="no parameter of this net"):
+        d2l.train(net, toy_data(), epochs=1, optimizer=sgd())
+    schedule = torch.optim.lr_scheduler.ConstantLR(sgd(net))
+    for optimizer in ({"optimizer": sgd(net)}, {"lr": 0.1}):
+        with pytest.raises(ValueError, match="schedule is of another optimizer"):
+            d2l.train(net, toy_data(), epochs=1, schedule=schedule, **optimizer)
+
+
+@pytest.mark.parametrize(
+    ("loaders", "message"),
+    [
+        ({"test": None}, "validation and data.test are both None"),
+        ({"train": DataLoader([], 4)}, "data.train is empty"),
+    ],
+)
+def test_missing_images_are_said(loaders, message):
+    with pytest.raises(ValueError, match=message):
+        d2l.train(toy_net(), toy_data(**loaders), epochs=1, lr=0.1)
+
+
+def test_history_counts_the_images_of_an_epoch():
+    assert d2l.train(toy_net(), toy_data(samples=10), epochs=2, lr=0.1).train_samples == 10
 
 
 @pytest.mark.parametrize("missing", ["test", "validation"])
@@ -317,7 +351,8 @@ net.register_forward_hook(count)
 optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=4 * len(data.train))
 history = d2l.train(
-    net, data, epochs=4, optimizer=optimizer, schedule=schedule, seed=7, checkpoint=checkpoint
+    net, data, epochs=4, optimizer=optimizer, schedule=schedule, seed=7, checkpoint=checkpoint,
+    device="cpu",
 )
 torch.save((net.state_dict(), history.train_loss, history.test_loss, passes), weights)
 """
@@ -350,15 +385,51 @@ def test_a_finished_checkpoint_is_not_trained_again(tmp_path):
         history = d2l.train(net, toy_data(), epochs=2, lr=0.1, checkpoint=tmp_path / "c.pt")
         return dataclasses.asdict(history), net[1].weight
 
-    first, second = run(), run()
+    first = run()
+    record = Path(first[0]["log_dir"]) / "run.json"
+    record.unlink()  # as if killed after the last epoch was saved
+    second = run()
     assert first[0] == second[0] and torch.equal(first[1], second[1])
+    assert json.loads(record.read_text())["test_accuracy"] == first[0]["test_accuracy"]
 
 
-def test_checkpoint_of_another_run_is_refused(tmp_path):
+def test_a_net_from_a_finished_checkpoint_counts_as_trained(tmp_path):
+    nets = toy_net(), toy_net()
+    for net in nets:
+        d2l.train(net, toy_data(), epochs=1, lr=0.1, checkpoint=tmp_path / "c.pt")
+    with pytest.warns(AlreadyTrainedWarning):
+        d2l.train(nets[1], toy_data(), epochs=1, lr=0.1)
+
+
+def other_net():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 2}, "seed 1 instead of 2"),
+        ({"epochs": 3}, "epochs 2 instead of 3"),
+        ({"name": "other"}, "name 'scratch' instead of 'other'"),
+        ({"lr": 0.2}, r"learning rates \[0.1\] instead of \[0.2\]"),
+        ({"net": other_net}, "2 tensors of 51 numbers instead of 4 tensors of 163 numbers"),
+        ({"schedule": True}, "parts .* instead of .*schedule"),
+    ],
+)
+def test_checkpoint_of_another_run_is_refused(tmp_path, change, message):
     path = tmp_path / "c.pt"
     d2l.train(toy_net(), toy_data(), epochs=2, lr=0.1, seed=1, checkpoint=path)
-    with pytest.raises(ValueError, match="asks for"):
-        d2l.train(toy_net(), toy_data(), epochs=2, lr=0.1, seed=2, checkpoint=path)
+    arguments = {"net": toy_net, "epochs": 2, "lr": 0.1, "seed": 1} | change
+    net = arguments.pop("net")()
+    if arguments.pop("schedule", False):
+        arguments["optimizer"] = torch.optim.SGD(net.parameters(), lr=arguments.pop("lr"))
+        schedule = torch.optim.lr_scheduler.ConstantLR(arguments["optimizer"], factor=1)
+        arguments["schedule"] = schedule
+    weights = [parameter.clone() for parameter in net.parameters()]
+    with pytest.raises(ValueError, match=message):
+        d2l.train(net, toy_data(), checkpoint=path, **arguments)
+    pairs = zip(weights, net.parameters(), strict=True)
+    assert all(torch.equal(before, after) for before, after in pairs)
 
 
 def test_damaged_checkpoint_is_named(tmp_path):
