@@ -139,7 +139,7 @@ class ImageData:
         train: shuffled loader of (X, y): X float32 (B, C, H, W), y int64 (B,). The last batch may
             be smaller. ``train.generator`` draws its order and its augmentations.
         validation: loader in fixed order without augmentation, or None if none was asked for.
-        test: likewise, never None.
+        test: likewise; None only where a copy of this object was made to train without it.
         classes: the class names, in the order of the labels.
         source: where the images come from, in words: "MNIST", "CIFAR-10", "CIFAR-10 (JPEG copy)",
             "synthetic stand-in for MNIST", ...

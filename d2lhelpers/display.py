@@ -411,7 +411,10 @@ def plot_confusion(
             f"got shape {counts.shape}."
         )
     if not np.issubdtype(counts.dtype, np.integer) or counts.min() < 0:
-        raise ValueError("matrix must hold counts: integers, none of them negative.")
+        raise ValueError(
+            "matrix must hold counts: integers, none of them negative; "
+            f"got {counts.dtype} with a smallest value of {counts.min()}."
+        )
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     import matplotlib.pyplot as plt
@@ -729,11 +732,11 @@ def _check_runs(runs: Mapping[str, Any], metrics: Sequence[str]) -> None:
     if isinstance(metrics, str) or unknown or not metrics:
         raise ValueError(f'metrics must be of ("loss", "accuracy"); got {metrics!r}.')
     if not runs:
-        raise ValueError("There is no history to plot: the dict is empty.")
+        raise ValueError("The dict of histories is empty; expected at least one.")
     for name, run in runs.items():
         if not hasattr(run, "train_loss"):
             raise TypeError(
-                "plot_history takes a History, or a dict from a name to a History; "
+                "Expected a History, as train returns, or a dict from a name to a History; "
                 f"got a {type(run).__name__}."
             )
         if len(run.train_loss) == 0:

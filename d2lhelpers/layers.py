@@ -43,8 +43,8 @@ def layer_gradients(net: nn.Module, X: Tensor, y: Tensor) -> dict[str, float]:
     """How large the gradient of each convolution's and fully connected layer's weight is.
 
     The Euclidean norm of the gradient of the mean cross-entropy, in the order in which the layers
-    are registered, by the layer's name in ``net``. The network is run once, in the mode it is in;
-    ``.grad`` of its parameters stays as it was.
+    are registered, by the layer's name in ``net``; frozen weights have none and are left out. The
+    network is run once, in the mode it is in; ``.grad`` of its parameters stays as it was.
 
     Args:
         net: maps ``X`` to class scores (N, K).
@@ -58,7 +58,9 @@ def layer_gradients(net: nn.Module, X: Tensor, y: Tensor) -> dict[str, float]:
     >>> round(norms[""], 4)  # scores of zero: the gradient is (-1/2, 1/2)
     0.7071
     """
-    layers = _learned_layers(net)
+    layers = {
+        name: layer for name, layer in _learned_layers(net).items() if layer.weight.requires_grad
+    }
     device = device_of(net)
     with torch.enable_grad():
         loss = nn.functional.cross_entropy(net(X.to(device)), y.to(device))

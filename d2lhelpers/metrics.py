@@ -142,8 +142,10 @@ def is_higher(a: float, b: float, samples: int) -> bool | None:
 
     None where they differ by less than two standard errors of the difference: too close to call.
 
-    >>> is_higher(0.98, 0.95, samples=10_000), is_higher(0.980, 0.979, samples=10_000)
-    (True, None)
+    >>> is_higher(0.98, 0.95, samples=10_000), is_higher(0.95, 0.98, samples=10_000)
+    (True, False)
+    >>> print(is_higher(0.980, 0.979, samples=10_000))
+    None
     """
     error = (standard_error(a, samples) ** 2 + standard_error(b, samples) ** 2) ** 0.5
     return a > b if abs(a - b) > 2 * error else None
@@ -190,7 +192,9 @@ def count_multiply_adds(net: nn.Module, image_shape: Sequence[int]) -> int:
 def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None = None) -> str:
     """The layers of ``net`` in the order of use: output shape, parameters, multiply-adds.
 
-    One line for each module without modules of its own, for one image, and a line of totals.
+    One line for each module without modules of its own, for one image, and a line of totals. A
+    module that is used several times has one line, with the shape of the first use and the
+    multiply-adds of all.
     Multiply-adds are counted, and the network is left, as in :func:`count_multiply_adds`.
 
     Args:
@@ -218,11 +222,11 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
     """
     if depth is not None and depth < 1:
         raise ValueError(f"depth is {depth}; expected at least 1, or None to show all layers.")
-    used: list[tuple[str, nn.Module, str]] = []
+    used: dict[str, tuple[nn.Module, str]] = {}
 
     def record(name: str):
         def hook(module, inputs, output):
-            used.append((name, module, " × ".join(map(str, output.shape[1:]))))
+            used.setdefault(name, (module, " × ".join(map(str, output.shape[1:]))))
 
         return hook
 
@@ -248,7 +252,7 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
             count_parameters(module),
             flops.get(name, 0),
         )
-        for name, module, shape in used
+        for name, (module, shape) in used.items()
     ]
     rows.append(("total", "", count_parameters(net), counter.get_total_flops() // 2))
     first = max(12, *(len(row[0]) + 1 for row in rows))

@@ -292,6 +292,13 @@ def test_lines_of_the_layer_table_add_up(depth):
     assert numbers[-1] == [61_706, 416_520]
 
 
+def test_a_layer_used_twice_has_one_line():
+    layer = nn.Conv2d(2, 2, 3, padding=1, bias=False)
+    _, *lines, total = layer_table(nn.Sequential(layer, layer), (2, 4, 4)).splitlines()
+    assert [line.split()[-2:] for line in lines] == [["36", "1,152"]]
+    assert total.split()[-2:] == ["36", "1,152"]
+
+
 @pytest.mark.parametrize("depth", [0, -1])
 def test_depth_of_the_layer_table_is_checked(depth):
     with pytest.raises(ValueError, match=f"depth is {depth}; expected at least 1"):

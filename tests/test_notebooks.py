@@ -21,6 +21,7 @@ PARAMETERS = {
     "EXPERIMENTS",
 }
 HAN = r"[\u4e00-\u9fff]"
+ABSOLUTE = r"(?:^|[\"' (])(?:/[a-z]+/[a-z]|[A-Z]:\\)"
 
 
 def tags(cell):
@@ -191,7 +192,7 @@ def outputs_are_clean(notebook):
             text = nbformat.writes(nbformat.v4.new_notebook(cells=[_only(output)]))
             if "widget-view" in text or re.search(r"\d+%\|", text):
                 problems.append(f"{cell.id}: a progress bar")
-            if re.search(r"[\"' (](/[a-z]+/[a-z]|[A-Z]:\\\\)", _without_images(output)):
+            if re.search(ABSOLUTE, _without_images(output), re.MULTILINE):
                 problems.append(f"{cell.id}: an absolute path")
     size = len(nbformat.writes(notebook).encode())
     return problems + ([f"{size:,} bytes"] if size >= 2_000_000 else [])
@@ -330,6 +331,8 @@ BREAKS = [
     (outputs_are_whole, _output("warning", name="stderr")),
     (outputs_are_clean, _output(" 50%|#####     | 5/10")),
     (outputs_are_clean, _output("saved to /home/someone/runs")),
+    (outputs_are_clean, _output("saved to\n/home/someone/runs")),
+    (outputs_are_clean, _output(r"saved to C:\Users\someone\runs")),
     (half_of_the_outputs_are_compared, _ignore),
 ]
 

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -516,7 +515,7 @@ def test_killed_download_is_started_afresh(small, genuine, mirror, monkeypatch):
     deadline = time.monotonic() + 10
     while not list(small.glob(".CIFAR-10-download-*/*.gz")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate(timeout=30)
     assert list(small.glob(".CIFAR-10-download-*/*.gz"))
     assert not (small / "cifar-10-batches-py").exists()
@@ -562,7 +561,7 @@ def test_without_network_one_bilingual_warning(name, small):
         text[text.index(f"\n{name} was not") :],
     )
     for half in (chinese, english):
-        assert "Connection refused" in half and "D2L_DATA" in half and str(small) in half
+        assert "refused" in half and "D2L_DATA" in half and str(small) in half
     assert "原因" in chinese and "解决办法" in chinese
     assert "Why" in english and "What to do" in english
     assert caught[0].filename == __file__
@@ -578,7 +577,7 @@ def test_real_refuses_the_stand_in(name, small):
     with pytest.raises(FileNotFoundError) as error:
         LOADERS[name](root=small, source="real")
     message = str(error.value)
-    for words in (name, str(small), NPZ[name], "Connection refused", "D2L_DATA", "source='auto'"):
+    for words in (name, str(small), NPZ[name], "refused", "D2L_DATA", "source='auto'"):
         assert words in message
 
 
@@ -594,7 +593,7 @@ def test_fetch_without_network(small, no_warnings):
     found = fetch("MNIST", small)
     assert (found.name, found.is_real, found.where) == ("MNIST", False, None)
     assert found.source == "synthetic stand-in for MNIST"
-    assert "Connection refused" in found.reason
+    assert "refused" in found.reason
     chinese, english = str(found).splitlines()
     assert "没有真实数据" in chinese and "no real data" in english
     assert found.reason in chinese and found.reason in english
