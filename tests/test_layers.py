@@ -36,6 +36,12 @@ def test_gradients_are_those_of_backward(net):
     assert norms == pytest.approx(expected)
 
 
+def test_frozen_layers_have_no_gradient(net):
+    whole = d2l.layer_gradients(net, X, y)
+    net[0].weight.requires_grad_(False)
+    assert d2l.layer_gradients(net, X, y) == {"4": pytest.approx(whole["4"])}
+
+
 def test_gradients_that_wait_stay(net):
     nn.functional.cross_entropy(net(X), y).backward()
     before = [p.grad.clone() for p in net.parameters()]

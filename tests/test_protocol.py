@@ -60,6 +60,18 @@ def test_one_cycle_of_any_length_ends_above_zero(steps):
     assert rates[-1] > 0 and optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
+def test_one_cycle_has_a_beginning_and_an_end():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(ValueError, match="steps is 0"):
+        d2l.one_cycle(optimizer, 0)
+    schedule = d2l.one_cycle(optimizer, 2)
+    for _ in range(2):
+        optimizer.step()
+        schedule.step()
+    with pytest.raises(ValueError, match="step 3 of a cycle of 2 steps"):
+        schedule.step()
+
+
 def test_a_rate_is_chosen_without_the_test_set(data):
     blind = dataclasses.replace(data, test=None)
     history = d2l.train_by_protocol(
