@@ -732,7 +732,7 @@ def _check_runs(runs: Mapping[str, Any], metrics: Sequence[str]) -> None:
     if isinstance(metrics, str) or unknown or not metrics:
         raise ValueError(f'metrics must be of ("loss", "accuracy"); got {metrics!r}.')
     if not runs:
-        raise ValueError("The dict of histories is empty; expected at least one.")
+        raise ValueError("There is no history in the dict: it is empty; expected at least one.")
     for name, run in runs.items():
         if not hasattr(run, "train_loss"):
             raise TypeError(
