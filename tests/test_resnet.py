@@ -167,6 +167,21 @@ def test_fast_biases(resnet_chapter):
     assert [group["lr"] * group["weight_decay"] for group in groups] == [1e-3, 1e-3]
 
 
+def test_lookahead_by_hand(resnet_chapter):
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    resnet_chapter["look_ahead"](net, optimizer, steps=4, every=2)
+    found = []
+    for _ in range(4):  # each step adds 1
+        net.weight.grad = torch.full((1, 1), -1.0)
+        optimizer.step()
+        found.append(net.weight.item())
+    first = 2 * (1 - 0.95**2 * 0.5**3)
+    last = first + 2 * (1 - 0.95**2)
+    assert found == pytest.approx([1, first, first + 1, last])
+
+
 def test_alternating_flip(resnet_chapter):
     flip_all, is_odd = resnet_chapter["flip_all"], resnet_chapter["is_odd"]
     flip = resnet_chapter["ByEpoch"](flip_all, when=is_odd, images_per_epoch=3)
@@ -240,6 +255,7 @@ def test_ablation_changes_one_idea_a_row(resnet_chapter):
         "no identity": {"identity": False},
         "ReLU": {"activation": nn.ReLU},
         "slow biases": {"bias_factor": 1},
+        "no lookahead": {"lookahead": False},
         "no smoothing": {"smoothing": 0.0},
         "random flips": {"alternating": False},
         "shifts to the end": {"still": 0},
