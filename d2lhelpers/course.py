@@ -268,8 +268,10 @@ def outputs_are_current(notebook: nbformat.NotebookNode) -> bool:
 
 def _folders() -> dict[str, str]:
     """The reader's own folders, absolute: a kernel works in the notebook's folder."""
-    names = {"D2L_DATA": "data", "D2L_RUNS": "runs"}
-    return {v: str(folder(v, name)) for v, name in names.items() if os.environ.get(v)}
+    return {
+        "D2L_DATA": str(folder("D2L_DATA", "data")),
+        "D2L_RUNS": str(folder("D2L_RUNS", "runs")),
+    }
 
 
 def _run_records() -> list[dict]:

@@ -155,16 +155,21 @@ def over_seeds(history) -> Spread:
     Raises:
         ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
     """
-    own = _result_row(dataclasses.asdict(history) | {"versions": ""})
-    rows = _full_runs(history)
-    if all(_recipe(row) == _recipe(own) for row in rows):
-        rows = [row for row in rows if row["seed"] != own["seed"]] + [own]
-    return spreads(rows)[0]
+    return _joined(history, _full_runs(history))
 
 
 def _full_runs(history) -> list[dict]:
     """Rows of ``results.csv`` of the run's variant."""
-    return [row for row in read_results() if _variant(row) == _variant_of(history.name)]
+    variant = _variant_of(history.name)
+    return [row for row in read_results() if _variant(row) == variant]
+
+
+def _joined(history, rows: list[dict]) -> Spread:
+    """The spread over ``rows`` of the run's variant, the run itself among them if it fits."""
+    own = _result_row(dataclasses.asdict(history) | {"versions": ""})
+    if all(_recipe(row) == _recipe(own) for row in rows):
+        rows = [row for row in rows if row["seed"] != own["seed"]] + [own]
+    return spreads(rows)[0]
 
 
 def report(history) -> None:
@@ -175,11 +180,12 @@ def report(history) -> None:
     Raises:
         ValueError: as for ``over_seeds``.
     """
-    seeds = over_seeds(history)
+    rows = _full_runs(history)
+    seeds = _joined(history, rows)
     accuracy = history.test_accuracy[-1]
     zh = f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
     en = f"This run's test accuracy on {history.source} is {accuracy:.4f}."
-    if _full_runs(history):
+    if rows:
         zh += (
             f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
             f"标准差 {seeds.deviation:.4f}。"

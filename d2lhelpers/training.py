@@ -62,11 +62,10 @@ class History:
 
     The curves have one entry an epoch. Losses are means over samples, accuracies fractions in
     [0, 1], ``learning_rate`` is the rate of the epoch's last step and ``seconds`` the wall time of
-    the epoch's training, evaluation not included. ``train_samples`` counts the images of one epoch.
-    Where the data has a validation set, it is
+    the epoch's training, evaluation not included. Where the data has a validation set, it is
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
-    epoch and the validation curves stay empty.
+    epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch.
     """
 
     name: str
@@ -419,7 +418,9 @@ def _memory_format(device: torch.device) -> torch.memory_format:
 
 
 def _to_device(X: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return X.to(device, memory_format=_memory_format(device) if X.ndim == 4 else None)
+    return X.to(
+        device, memory_format=_memory_format(device) if X.ndim == 4 else torch.preserve_format
+    )
 
 
 def _seed_everything(seed: int, loader) -> None:
