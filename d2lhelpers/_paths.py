@@ -10,12 +10,13 @@ def project_folder() -> Path:
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
 
 
-def folder(variable: str, name: str) -> Path:
-    """The folder that the environment variable gives, else ``name`` inside the project.
+def folder(name: str) -> Path:
+    """The reader's ``data`` or ``runs``: as ``D2L_DATA`` or ``D2L_RUNS`` says, else in the project.
 
     Absolute, so that it is the same for a kernel that works in another folder.
     """
-    return Path(os.environ.get(variable) or project_folder() / name).expanduser().absolute()
+    given = os.environ.get(f"D2L_{name.upper()}")
+    return Path(given or project_folder() / name).expanduser().absolute()
 
 
 def write_atomically(path: Path, write) -> None:

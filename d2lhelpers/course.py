@@ -176,7 +176,7 @@ def summary(outcome: Outcome) -> str:
     tested = [run for run in outcome.runs if run["test_accuracy"]]
     headline = f"test accuracy {tested[0]['test_accuracy'][-1]:.4f}" if tested else "no training"
     chapter = outcome.path.stem
-    logs = _shown(folder("D2L_RUNS", "runs") / chapter)
+    logs = _shown(folder("runs") / chapter)
     copy = _shown(outcome.executed)
     return f"{chapter:<20} {outcome.seconds:6.1f} s  {headline}  copy: {copy}  logs: {logs}"
 
@@ -269,16 +269,15 @@ def outputs_are_current(notebook: nbformat.NotebookNode) -> bool:
 def _folders() -> dict[str, str]:
     """The reader's own folders, absolute: a kernel works in the notebook's folder."""
     return {
-        "D2L_DATA": str(folder("D2L_DATA", "data")),
-        "D2L_RUNS": str(folder("D2L_RUNS", "runs")),
+        "D2L_DATA": str(folder("data")),
+        "D2L_RUNS": str(folder("runs")),
     }
 
 
 def _run_records() -> list[dict]:
     """Every finished training run under ``runs/``, oldest first."""
     records = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in folder("D2L_RUNS", "runs").rglob("run.json")
+        json.loads(path.read_text(encoding="utf-8")) for path in folder("runs").rglob("run.json")
     ]
     return sorted(records, key=lambda record: record["started"])
 

@@ -165,7 +165,7 @@ def data_root(root: str | os.PathLike | None = None) -> Path:
         >>> data_root("elsewhere").name
         'elsewhere'
     """
-    return _paths.folder("D2L_DATA", "data") if root is None else Path(root).expanduser()
+    return _paths.folder("data") if root is None else Path(root).expanduser()
 
 
 def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arrays, Found]:

@@ -287,7 +287,7 @@ def show_board() -> None:
 
     papermill, nbconvert and nbval therefore start no server that would outlive them.
     """
-    logs = folder("D2L_RUNS", "runs")
+    logs = folder("runs")
     if not is_interactive():
         say(
             zh="打开 TensorBoard：make board，或 python -m tensorboard.main --logdir runs。",
@@ -439,7 +439,7 @@ def _new_history(net, data, name, seed, device, precision) -> History:
         precision=precision,
         parameters=count_parameters(net),
         multiply_adds=count_multiply_adds(net, tuple(X.shape)),
-        log_dir=str(_fresh_folder(folder("D2L_RUNS", "runs") / name, seed)),
+        log_dir=str(_fresh_folder(folder("runs") / name, seed)),
         started=time.time(),
     )
 

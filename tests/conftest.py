@@ -4,10 +4,15 @@ import socket
 
 import fixtures_http as tiny_data
 import pytest
+from hypothesis import settings
 
 from d2lhelpers import sources
 from d2lhelpers.__main__ import main
 from d2lhelpers.export import LANGUAGES
+
+# A busy machine is not a failure; on CI hypothesis has a profile of its own, kept as parent.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

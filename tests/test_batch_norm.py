@@ -57,7 +57,7 @@ batch = st.tuples(st.booleans(), sizes, sizes, sizes).filter(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     channels=sizes,
     batches=st.lists(batch, min_size=1, max_size=5),

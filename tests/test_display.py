@@ -193,7 +193,7 @@ def test_normalised_images_are_shown_in_their_true_colours(dtype):
     np.testing.assert_allclose(pixels_of(figure), shown_as(images), atol=error)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 99), st.sampled_from([1, 3]), st.floats(0.01, 0.99), st.floats(0.01, 2))
 def test_any_normalisation_is_undone(seed, channels, mean, std):
     images = raw(2, channels, seed=seed)

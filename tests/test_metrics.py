@@ -226,7 +226,7 @@ def test_multiply_adds_of_a_grouped_strided_convolution():
     assert count_multiply_adds(conv, (8, 16, 16)) == 12 * 8 * 8 * (2 * 3 * 3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.booleans())
 def test_multiply_adds_of_any_convolution(groups, width, stride, padding, bias):
     c_in, c_out, size = groups * 2, groups * width, 9

@@ -337,9 +337,7 @@ def test_fetch_names_every_damaged_file(small):
         assert warning.filename == __file__
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["MNIST", "CIFAR-10"]), st.data())
 def test_any_altered_byte_is_noticed(small, name, data_):
     """Every byte of torchvision's layout counts; in a zip archive a few don't, and do no harm."""
