@@ -1,5 +1,7 @@
 """Chapter 7: residual networks against their paper and torchvision, and the notes' own network."""
 
+import functools
+
 import pytest
 import torch
 import torchvision
@@ -171,15 +173,28 @@ def test_lookahead_by_hand(resnet_chapter):
     net = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(net.weight)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-    resnet_chapter["look_ahead"](net, optimizer, steps=4, every=2)
+    resnet_chapter["look_ahead"](net, optimizer, steps=5, every=2)
     found = []
-    for _ in range(4):  # each step adds 1
+    for _ in range(5):  # each step adds 1
         net.weight.grad = torch.full((1, 1), -1.0)
         optimizer.step()
         found.append(net.weight.item())
-    first = 2 * (1 - 0.95**2 * 0.5**3)
-    last = first + 2 * (1 - 0.95**2)
-    assert found == pytest.approx([1, first, first + 1, last])
+    first = 2 * (1 - 0.95**2 * 0.4**3)
+    second = first + 2 * (1 - 0.95**2 * 0.8**3)
+    # After the last step, which is not the second of a pair, the slow weight itself.
+    assert found == pytest.approx([1, first, first + 1, second, second])
+
+
+def test_lookahead_takes_normalisations_averages_along(resnet_chapter):
+    net = nn.BatchNorm1d(1, momentum=1.0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    resnet_chapter["look_ahead"](net, optimizer, steps=2, every=1)
+    for value in (1.0, 3.0):
+        net(torch.full((2, 1), value)).sum().backward()
+        optimizer.step()
+    # The first step goes back by 0.95 / 8 from 1 to the 0 at the start; the last keeps that.
+    assert net.running_mean.item() == pytest.approx(1 - 0.95 / 8)
+    assert net.num_batches_tracked.item() == 2
 
 
 def test_alternating_flip(resnet_chapter):
@@ -208,9 +223,12 @@ def test_shrunk_images_keep_their_content(resnet_chapter):
 
 def test_augmentation_by_epoch(resnet_chapter):
     """Three epochs of two batches: the first small, the last without shifts, flips alternating."""
-    augment = resnet_chapter["augment_by_epoch"](
-        images_per_epoch=8, early=1, moving=2, alternating=True, size=24, padding=2
-    )
+    changes = {
+        "shift": functools.partial(d2l.random_crop, padding=2),
+        "small": functools.partial(resnet_chapter["shrink"], size=24),
+    }
+    augment_by_epoch = resnet_chapter["augment_by_epoch"]
+    augment = augment_by_epoch(8, early=1, moving=2, alternating=True, **changes)
     generator = torch.Generator().manual_seed(0)
     bright = torch.full((4, 3, 32, 32), 100, dtype=torch.uint8)
     bright[..., :4] = 200  # the left edge
@@ -225,7 +243,7 @@ def test_augmentation_by_epoch(resnet_chapter):
     assert first == [(24, True, False)] * 2
     assert second == [(32, True, True)] * 2
     assert third == [(32, False, False)] * 2
-    drawn = resnet_chapter["augment_by_epoch"](8, 0, 0, alternating=False, size=24, padding=2)
+    drawn = augment_by_epoch(8, early=0, moving=0, alternating=False, **changes)
     assert drawn[0] is d2l.random_flip
 
 
@@ -258,6 +276,7 @@ def test_ablation_changes_one_idea_a_row(resnet_chapter):
         "no lookahead": {"lookahead": False},
         "no smoothing": {"smoothing": 0.0},
         "random flips": {"alternating": False},
+        "black borders": {"border": "zeros"},
         "shifts to the end": {"still": 0},
         "full size": {"early": 0},
     }
