@@ -34,29 +34,24 @@ def random_flip(images: Tensor, generator: torch.Generator, p: float = 0.5) -> T
     return torch.where(flipped, images.flip(3), images)
 
 
-def random_crop(
-    images: Tensor, generator: torch.Generator, padding: int = 4, border: str = "zeros"
-) -> Tensor:
-    """Shift each image by up to `padding` pixels along both axes, filling with `border`.
+def random_crop(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
+    """Shift each image by up to `padding` pixels along both axes, filling with zeros.
 
-    This is a crop of the original size from the image inside a border, each of the
-    (2 * padding + 1)**2 places being equally likely: with zeros, the augmentation for CIFAR-10 in
-    He et al., "Deep Residual Learning for Image Recognition" (2015), section 4.2.
+    This is a crop of the original size from the image inside a border of zeros, each of the
+    (2 * padding + 1)**2 places being equally likely: the augmentation for CIFAR-10 in He et al.,
+    "Deep Residual Learning for Image Recognition" (2015), section 4.2.
 
     Args:
         images: uint8, shape (N, C, H, W), on any device.
         generator: source of the draws, on the CPU.
         padding: width of the border in pixels, 0 or more.
-        border: "zeros", which are black, or "reflect", the image mirrored at its edge pixels,
-            which are not repeated; it needs an image larger than the padding.
 
     Returns:
         A new tensor of the same shape, type and device.
 
     Raises:
         TypeError: the images are not a uint8 tensor, or there is no CPU generator.
-        ValueError: the images do not have four dimensions, the padding is negative, the border is
-            not one of the two, or the image is too small to be mirrored.
+        ValueError: the images do not have four dimensions, or the padding is negative.
 
     Example:
         >>> images = torch.full((2, 3, 32, 32), 255, dtype=torch.uint8)
@@ -66,19 +61,9 @@ def random_crop(
     _check(images, generator)
     if padding < 0:
         raise ValueError(f"padding is {padding}; give 0 or more pixels")
-    if border not in ("zeros", "reflect"):
-        raise ValueError(f'border is {border!r}; give "zeros" or "reflect"')
     n, _, height, width = images.shape
-    if border == "reflect" and padding >= min(height, width):
-        raise ValueError(
-            f"images of {height}×{width} cannot be mirrored for a padding of {padding}; "
-            "give less padding"
-        )
     offsets = torch.randint(2 * padding + 1, (2, n), generator=generator).to(images.device)
-    if border == "zeros":
-        padded = F.pad(images, (padding,) * 4)
-    else:  # mirrored by torch in floating point only
-        padded = F.pad(images.float(), (padding,) * 4, mode="reflect").to(torch.uint8)
+    padded = F.pad(images, (padding,) * 4)
     # A view of every possible crop, (N, C, rows, columns, H, W): only the chosen one is copied.
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(n, device=images.device), :, offsets[0], offsets[1]]

@@ -70,27 +70,21 @@ def train_by_protocol(
     )
 
 
-def one_cycle(
-    optimizer: torch.optim.Optimizer, steps: int, final: float = 0.0
-) -> torch.optim.lr_scheduler.LambdaLR:
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
     """Schedule, stepped once a mini-batch: a linear rise of the learning rate, then a linear fall.
 
     The optimizer's own rate is the highest one, reached after the first fifth of the steps; the
-    rest leads almost to ``final`` (after Smith and Topin, "Super-convergence", 2018).
+    rest leads to almost zero (after Smith and Topin, "Super-convergence", 2018).
 
     Args:
         optimizer: whose rate follows the cycle, with the highest rate set.
         steps: of the whole training, epochs times mini-batches; 1 or more.
-        final: where the fall leads, as a fraction of the highest rate, from 0 to 1.
 
     Raises:
-        ValueError: ``steps`` is below 1, ``final`` is not between 0 and 1, or, later, a step is
-            taken beyond the last.
+        ValueError: ``steps`` is below 1, or, later, a step is taken beyond the last.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; expected epochs times mini-batches, at least 1")
-    if not 0 <= final <= 1:
-        raise ValueError(f"final is {final}; expected a fraction of the highest rate, from 0 to 1")
     rising = max(1, steps // 5)
 
     def factor(step: int) -> float:
@@ -99,8 +93,7 @@ def one_cycle(
                 f"step {step} of a cycle of {steps} steps; give one_cycle the steps of the whole "
                 "training, epochs times mini-batches"
             )
-        left = (steps - step) / (steps - rising + 1)
-        return min((step + 1) / rising, final + (1 - final) * left)
+        return min((step + 1) / rising, (steps - step) / (steps - rising + 1))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 

@@ -36,20 +36,15 @@ def test_flip_equals_torchvision_image_by_image(images, seed, p):
     assert torch.equal(random_flip(images, generator(seed), p), torch.stack(expected))
 
 
-@pytest.mark.parametrize("border, mode", [("zeros", "constant"), ("reflect", "reflect")])
-@given(images=batches(), seed=st.integers(0, 2**32), padding=st.integers(0, 5))
-def test_crop_equals_torchvision_image_by_image(border, mode, images, seed, padding):
+@given(batches(), st.integers(0, 2**32), st.integers(0, 5))
+def test_crop_equals_torchvision_image_by_image(images, seed, padding):
     n, _, height, width = images.shape
-    if border == "reflect" and padding >= min(height, width):
-        with pytest.raises(ValueError, match="cannot be mirrored"):
-            random_crop(images, generator(seed), padding, border)
-        return
     tops, lefts = torch.randint(2 * padding + 1, (2, n), generator=generator(seed)).tolist()
     expected = [
-        TF.crop(TF.pad(x, padding, padding_mode=mode), top, left, height, width)
+        TF.crop(TF.pad(x, padding), top, left, height, width)
         for x, top, left in zip(images, tops, lefts, strict=True)
     ]
-    assert torch.equal(random_crop(images, generator(seed), padding, border), torch.stack(expected))
+    assert torch.equal(random_crop(images, generator(seed), padding), torch.stack(expected))
 
 
 @given(batches(), st.integers(0, 2**32), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
@@ -165,11 +160,6 @@ def test_impossible_probability_is_refused(augment, p):
 def test_negative_padding_is_refused():
     with pytest.raises(ValueError, match="padding is -1"):
         random_crop(random_images(1), generator(), padding=-1)
-
-
-def test_unknown_border_is_refused():
-    with pytest.raises(ValueError, match="border is 'black'"):
-        random_crop(random_images(1), generator(), border="black")
 
 
 def test_greyscale_of_one_channel_is_refused():
