@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from chapters import load_models
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -57,7 +57,6 @@ batch = st.tuples(st.booleans(), sizes, sizes, sizes).filter(
 )
 
 
-@settings(max_examples=100)
 @given(
     channels=sizes,
     batches=st.lists(batch, min_size=1, max_size=5),
