@@ -4,7 +4,8 @@ import os
 
 import matplotlib
 
-from d2lhelpers import course
+from d2lhelpers.course import run
+from d2lhelpers.course.notebooks import build_folder
 
 matplotlib.use("Agg")
 
@@ -17,15 +18,15 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     # No bars, no TensorBoard server, and no test's runs among the reader's.
-    os.environ.update(course.BATCH)
-    os.environ["D2L_RUNS"] = str(course.build_folder() / "test-runs")
+    os.environ.update(run.BATCH)
+    os.environ["D2L_RUNS"] = str(build_folder() / "test-runs")
 
 
 def pytest_collection_modifyitems(config, items):
     cells = [item for item in items if hasattr(item, "cell")]
     parameters = [c for c in cells if "parameters" in c.cell.metadata.get("tags", [])]
     if parameters and not config.getoption("full"):
-        quick = course.QUICK | {"SOURCE": course.source_at_hand(report=_say(config))}
+        quick = run.QUICK | {"SOURCE": run.source_at_hand(report=_say(config))}
         for item in parameters:
             item.cell.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
     for item in cells:

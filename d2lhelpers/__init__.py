@@ -7,37 +7,28 @@ Everything that a notebook needs is importable from here:
 True
 """
 
+from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
+from .board import show_board
 from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
-from .display import (
-    is_interactive,
-    plot_confusion,
-    plot_history,
-    plot_spreads,
-    run_table,
-    say,
-    show_feature_maps,
-    show_filters,
-    show_images,
-    show_worst,
-    use_style,
-    verdict,
-)
+from .evaluation import evaluate, predict
+from .evidence import is_higher, standard_error, verdict
 from .exercises import check, hint, solution
-from .layers import layer_gradients, layer_signals
-from .metrics import (
-    accuracy,
-    confusion_matrix,
-    correct_mask,
-    count_correct,
+from .history import History, run_table
+from .images import show_feature_maps, show_filters, show_images, show_worst
+from .metrics import accuracy, confusion_matrix, correct_mask, count_correct
+from .nets import (
     count_multiply_adds,
     count_parameters,
-    is_higher,
+    init_he,
+    init_weights,
+    layer_gradients,
+    layer_signals,
     layer_table,
-    standard_error,
 )
-from .protocol import (
+from .plots import plot_confusion, plot_history, plot_spreads
+from .recipe import (
     best_rate,
     judge_rate,
     load_protocol_data,
@@ -47,21 +38,14 @@ from .protocol import (
     try_rates,
 )
 from .results import over_seeds, report, spread_table
-from .training import (
-    DivergedError,
-    History,
-    evaluate,
-    init_he,
-    init_weights,
-    predict,
-    show_board,
-    train,
-)
+from .say import Text, is_interactive, say, use_language
+from .training import DivergedError, train
 
 __all__ = [
     "DivergedError",
     "History",
     "ImageData",
+    "Text",
     "accuracy",
     "best_rate",
     "check",
@@ -111,6 +95,7 @@ __all__ = [
     "try_all_gpus",
     "try_gpu",
     "try_rates",
+    "use_language",
     "use_style",
     "verdict",
 ]

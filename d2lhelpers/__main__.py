@@ -4,8 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import course, publish, results
-from .export import LANGUAGES, export
+from .course import run, stamp
+from .course.export import export
+from .course.notebooks import NotebookFailure, build_folder, notebooks
+from .course.results import update_readme
+from .say import LANGUAGES
 from .sources import fetch
 
 
@@ -14,31 +17,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m d2lhelpers")
     commands = parser.add_subparsers(required=True)
 
-    run = commands.add_parser("run", help="execute notebooks: quickly, or fully to store outputs")
-    run.add_argument("notebooks", nargs="*", type=Path, help="default: all, in reading order")
-    run.add_argument("--full", action="store_true", help="full data; store outputs and results")
-    run.add_argument(
+    runner = commands.add_parser(
+        "run", help="execute notebooks, quickly, or fully to store outputs"
+    )
+    runner.add_argument("notebooks", nargs="*", type=Path, help="default: all, in reading order")
+    runner.add_argument("--full", action="store_true", help="full data; store outputs and results")
+    runner.add_argument(
         "--seeds",
         nargs="+",
         type=int,
         default=[],
         help="full data, the chapters' headlines only, for results; with --full: before it",
     )
-    run.set_defaults(command=_run)
+    runner.set_defaults(command=_run)
 
     data = commands.add_parser("data", help="find or download the data sets and say where they are")
     data.set_defaults(command=_data)
 
     table = commands.add_parser("results", help="write the README's table from results.csv")
-    table.set_defaults(command=lambda _: results.update_readme())
+    table.set_defaults(command=lambda _: update_readme())
 
     edition = commands.add_parser("export", help="write one language's notebooks and static site")
     edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
-    edition.add_argument("--to", type=Path, default=course.build_folder() / "site", help="folder")
+    edition.add_argument("--to", type=Path, default=build_folder() / "site", help="folder")
     edition.set_defaults(command=_export)
 
-    stamp = commands.add_parser("stamp", help="put the published address into notebooks, README")
-    stamp.set_defaults(command=_stamp)
+    publish = commands.add_parser("stamp", help="put the published address into notebooks, README")
+    publish.set_defaults(command=_stamp)
 
     for stream in (sys.stdout, sys.stderr):  # a pipe on Windows may not know Chinese
         if hasattr(stream, "reconfigure"):
@@ -52,19 +57,19 @@ def _run(options) -> int:
     if missing:
         print(f"no such notebook: {', '.join(map(str, missing))}", file=sys.stderr)
         return 2
-    paths = options.notebooks or course.notebooks()
-    source = course.source_at_hand(_say)
+    paths = options.notebooks or notebooks()
+    source = run.source_at_hand(_say)
     if (options.full or options.seeds) and source != "real":
         print("a full run stores results, and those need the real data", file=sys.stderr)
         return 1
     try:
         if options.full:
-            course.run_full(paths, options.seeds, report=_say)
+            run.run_full(paths, options.seeds, report=_say)
         elif options.seeds:
-            course.run_seeds(paths, options.seeds, report=_say)
+            run.run_seeds(paths, options.seeds, report=_say)
         else:
-            course.run_quick(paths, {"SOURCE": source}, report=_say)
-    except course.NotebookFailure as failure:
+            run.run_quick(paths, {"SOURCE": source}, report=_say)
+    except NotebookFailure as failure:
         print(failure, file=sys.stderr)
         return 1
     return 0
@@ -88,11 +93,11 @@ def _export(options) -> None:
 
 def _stamp(_) -> int:
     try:
-        address = publish.repository()
+        address = stamp.repository()
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    changed = publish.stamp(address)
+    changed = stamp.stamp(address)
     _say(f"{len(changed)} files now say {address or 'that the course is not published yet'}")
     return 0
 

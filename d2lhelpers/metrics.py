@@ -1,4 +1,4 @@
-"""How good and how large is a network: accuracy, confusion matrix, parameters, multiply-adds.
+"""How good a network is: accuracy and confusion matrix.
 
 Every accuracy in the course goes through one check of shapes and types (:func:`_predicted`),
 because ``y_hat == y`` on tensors of shapes (N, 1) and (N,) silently gives N×N comparisons.
@@ -6,22 +6,14 @@ because ``y_hat == y`` on tensors of shapes (N, 1) and (N,) silently gives N×N 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 __all__ = [
     "accuracy",
     "confusion_matrix",
     "correct_mask",
     "count_correct",
-    "count_multiply_adds",
-    "count_parameters",
-    "is_higher",
-    "layer_table",
-    "standard_error",
 ]
 
 
@@ -116,192 +108,6 @@ def confusion_matrix(y_hat: Tensor, y: Tensor, num_classes: int | None = None) -
             )
     cell = y.long() * num_classes + predicted.long()
     return torch.bincount(cell, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
-def standard_error(accuracy: float, samples: int) -> float:
-    """Standard error of an accuracy (a fraction) that was measured on so many samples.
-
-    The binomial sqrt(p (1 - p) / n): how far another test set of the same size would move it.
-
-    Raises:
-        ValueError: ``accuracy`` is outside [0, 1], or there are no samples.
-
-    >>> round(standard_error(0.98, samples=10_000), 4)
-    0.0014
-    """
-    if not 0 <= accuracy <= 1 or samples < 1:
-        raise ValueError(
-            f"accuracy must be a fraction in [0, 1] and samples at least 1; "
-            f"got {accuracy!r} and {samples!r}."
-        )
-    return (accuracy * (1 - accuracy) / samples) ** 0.5
-
-
-def is_higher(a: float, b: float, samples: int) -> bool | None:
-    """Whether accuracy ``a`` is higher than ``b``, both measured on so many samples.
-
-    None where they differ by less than two standard errors of the difference: too close to call.
-
-    >>> is_higher(0.98, 0.95, samples=10_000), is_higher(0.95, 0.98, samples=10_000)
-    (True, False)
-    >>> print(is_higher(0.980, 0.979, samples=10_000))
-    None
-    """
-    error = (standard_error(a, samples) ** 2 + standard_error(b, samples) ** 2) ** 0.5
-    return a > b if abs(a - b) > 2 * error else None
-
-
-def count_parameters(net: nn.Module) -> int:
-    """The number of trainable parameters of ``net``.
-
-    A tensor that several layers share counts once; frozen parameters
-    (``requires_grad=False``) and buffers, such as running means, do not count.
-
-    >>> count_parameters(nn.Linear(10, 3))
-    33
-    """
-    return sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-
-def count_multiply_adds(net: nn.Module, image_shape: Sequence[int]) -> int:
-    """The multiply-adds that ``net`` spends on one image.
-
-    The network runs once, in eval mode and without gradients, on a blank image. Its mode, its
-    weights and the random numbers that follow are the same afterwards. Only convolutions and
-    matrix products are counted, as papers do: biases, activations, pooling and normalisation
-    are left out (well under one per cent of most networks).
-
-    Counted with ``torch.utils.flop_counter.FlopCounterMode``, which reports two floating-point
-    operations for each multiply-add.
-
-    Args:
-        net: a network that takes a batch of images (N, ...).
-        image_shape: the shape of one image without the batch axis, e.g. (3, 32, 32).
-
-    Raises:
-        ValueError: ``image_shape`` is empty or holds something other than positive ints.
-
-    >>> count_multiply_adds(nn.Conv2d(3, 8, kernel_size=5, padding=2), (3, 32, 32))
-    614400
-    >>> 8 * 32 * 32 * (3 * 5 * 5)  # outputs times the multiply-adds of each
-    614400
-    """
-    return _run_once(net, image_shape).get_total_flops() // 2
-
-
-def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None = None) -> str:
-    """The layers of ``net`` in the order of use: output shape, parameters, multiply-adds.
-
-    One line for each module without modules of its own, for one image, and a line of totals. A
-    module that is used several times has one line, with the shape of the first use and the
-    multiply-adds of all. They are counted, and the network is left, as in
-    :func:`count_multiply_adds`.
-
-    Args:
-        net: a network that takes a batch of images (N, \\*image_shape).
-        image_shape: the shape of one image without the batch axis, e.g. (3, 32, 32).
-        depth: modules nested deeper than this are summed up in the one that holds them; with 1,
-            each child of ``net`` has one line. None shows all.
-
-    Raises:
-        ValueError: ``image_shape`` is empty or holds something other than positive ints, or
-            ``depth`` is below 1.
-
-    >>> net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Flatten(), nn.Linear(6 * 24 * 24, 10))
-    >>> print(layer_table(net, (1, 28, 28)))
-    layer        output shape    parameters  multiply-adds
-    0 Conv2d     6 × 24 × 24            156         86,400
-    1 Flatten    3456                     0              0
-    2 Linear     10                  34,570         34,560
-    total                            34,726        120,960
-    >>> print(layer_table(nn.Sequential(net, nn.Softmax(dim=1)), (1, 28, 28), depth=1))
-    layer         output shape    parameters  multiply-adds
-    0 Sequential  10                  34,726        120,960
-    1 Softmax     10                       0              0
-    total                             34,726        120,960
-    """
-    if depth is not None and depth < 1:
-        raise ValueError(f"depth is {depth}; expected at least 1, or None to show all layers.")
-    used: dict[str, tuple[nn.Module, str]] = {}
-
-    def record(name: str):
-        def hook(module, inputs, output):
-            used.setdefault(name, (module, " × ".join(map(str, output.shape[1:]))))
-
-        return hook
-
-    shown = []
-    for name, module in net.named_modules():
-        level = name.count(".") + 1 if name else 0
-        if level == depth or (not list(module.children()) and (depth is None or level < depth)):
-            shown.append((name, module))
-    handles = [module.register_forward_hook(record(name)) for name, module in shown]
-    try:
-        counter = _run_once(net, image_shape)
-    finally:
-        for handle in handles:
-            handle.remove()
-    flops = {
-        name.partition(".")[2]: sum(by_operation.values()) // 2
-        for name, by_operation in counter.get_flop_counts().items()
-    }
-    rows = [
-        (
-            f"{name} {type(module).__name__}".strip(),
-            shape,
-            count_parameters(module),
-            flops.get(name, 0),
-        )
-        for name, (module, shape) in used.items()
-    ]
-    rows.append(("total", "", count_parameters(net), counter.get_total_flops() // 2))
-    first = max(12, *(len(row[0]) + 1 for row in rows))
-    second = max(15, *(len(row[1]) + 1 for row in rows))
-    head = f"{'layer':<{first}} {'output shape':<{second}} {'parameters':>10} {'multiply-adds':>14}"
-    lines = [f"{r[0]:<{first}} {r[1]:<{second}} {r[2]:>10,} {r[3]:>14,}" for r in rows]
-    return "\n".join([head, *lines])
-
-
-def _run_once(net: nn.Module, image_shape: Sequence[int]):
-    """Run ``net`` on one blank image, leaving no trace, and give the counter that watched."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    shape = tuple(image_shape)
-    if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ValueError(
-            f"image_shape must hold positive ints, e.g. (3, 32, 32) without a batch axis; "
-            f"got {image_shape!r}."
-        )
-    weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
-    image = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
-    gpus = [weight.device] if weight.device.type == "cuda" else []
-    counter = FlopCounterMode(display=False)
-    with torch.random.fork_rng(gpus), evaluating(net), torch.no_grad(), counter:
-        net(image)
-    return counter
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Put ``net`` in eval mode for a ``with`` block, then every module back in its own mode.
-
-    ``net.train()`` afterwards would not do: it would also wake the modules that a caller
-    had put in eval mode by hand, such as a frozen batch normalisation.
-
-    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout().eval())
-    >>> with evaluating(net):
-    ...     net.training
-    False
-    >>> net.training, net[1].training
-    (True, False)
-    """
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _predicted(y_hat: Tensor, y: Tensor) -> Tensor:

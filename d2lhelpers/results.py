@@ -1,4 +1,4 @@
-"""Results of full runs: ``notebooks/results.csv``, spreads over seeds, the README's table."""
+"""Results of full runs, as ``notebooks/results.csv`` has them, and their spreads over seeds."""
 
 import csv
 import dataclasses
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ._paths import project_folder, write_atomically
-from ._readme import with_section
-from .display import say
+from ._paths import project_folder
+from .say import say
 
 RESULT_COLUMNS = (
     "chapter",
@@ -51,45 +50,15 @@ def read_results() -> list[dict]:
     return rows
 
 
-def add_results(runs: list[dict]) -> None:
-    """Add run records to ``results.csv``.
-
-    A run replaces an older one of the same variant and seed, and also those with other seeds whose
-    network, data or length differ from its own. Runs without a test accuracy are left out.
-    """
-    rows = {_key(row): row for row in read_results()}
-    for run in runs:
-        if run["test_accuracy"]:
-            new = _result_row(run)
-            rows[_key(new)] = new
-            rows = {
-                key: row
-                for key, row in rows.items()
-                if _variant(row) != _variant(new) or _recipe(row) == _recipe(new)
-            }
-
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(sorted(rows.values(), key=lambda row: row["chapter"]))
-
-    write_atomically(results_file(), write)
-
-
-def _key(row: dict) -> tuple:
-    return *_variant(row), row["seed"]
-
-
-def _variant(row: dict) -> tuple[str, str, str]:
+def variant_key(row: dict) -> tuple[str, str, str]:
     return row["chapter"], row["model"], row["variant"]
 
 
-def _recipe(row: dict) -> tuple:
+def recipe_key(row: dict) -> tuple:
     return tuple(row[column] for column in RECIPE)
 
 
-def _variant_of(name: str) -> tuple[str, str, str]:
+def variant_of(name: str) -> tuple[str, str, str]:
     parts = name.split("/")
     if len(parts) != 3:
         raise ValueError(
@@ -99,8 +68,8 @@ def _variant_of(name: str) -> tuple[str, str, str]:
     return tuple(parts)
 
 
-def _result_row(run: dict) -> dict:
-    chapter, model, variant = _variant_of(run["name"])
+def result_row(run: dict) -> dict:
+    chapter, model, variant = variant_of(run["name"])
     if not run["test_accuracy"]:
         raise ValueError(f"the run {run['name']!r} has no test accuracy: it never saw a test set")
     return {
@@ -136,7 +105,7 @@ def spreads(rows: list[dict]) -> list[Spread]:
     """Mean and standard deviation of test accuracy by chapter, model and variant."""
     groups: dict = {}
     for row in rows:
-        groups.setdefault(_variant(row), []).append(row)
+        groups.setdefault(variant_key(row), []).append(row)
     result = []
     for variant, group in groups.items():
         values = [row["test_accuracy"] for row in group]
@@ -160,14 +129,14 @@ def over_seeds(history) -> Spread:
 
 def _full_runs(history) -> list[dict]:
     """Rows of ``results.csv`` of the run's variant."""
-    variant = _variant_of(history.name)
-    return [row for row in read_results() if _variant(row) == variant]
+    variant = variant_of(history.name)
+    return [row for row in read_results() if variant_key(row) == variant]
 
 
 def _joined(history, rows: list[dict]) -> Spread:
     """The spread over ``rows`` of the run's variant, the run itself among them if it fits."""
-    own = _result_row(dataclasses.asdict(history) | {"versions": ""})
-    if all(_recipe(row) == _recipe(own) for row in rows):
+    own = result_row(dataclasses.asdict(history) | {"versions": ""})
+    if all(recipe_key(row) == recipe_key(own) for row in rows):
         rows = [row for row in rows if row["seed"] != own["seed"]] + [own]
     return spreads(rows)[0]
 
@@ -215,53 +184,3 @@ def spread_table(networks: Mapping[str, Spread]) -> str:
             f" {row['epochs']:>7} {spread.seconds:>8.0f} {seeds:>6}  {spread.mean:.4f}{deviation}"
         )
     return "\n".join(lines)
-
-
-def headlines() -> list[Spread]:
-    """Spreads of the networks that ``results.csv`` has with at least three seeds."""
-    return [spread for spread in spreads(read_results()) if len(spread.rows) >= 3]
-
-
-def headline_cells(spread: Spread) -> list[str]:
-    """What tables of results show of a network.
-
-    Returns:
-        Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
-    """
-    row = spread.rows[0]
-    return [
-        f"{spread.model} ({spread.variant})",
-        f"{row['parameters']:,}",
-        f"{row['multiply_adds'] / 1e6:.2f} M",
-        str(row["epochs"]),
-        f"{spread.mean:.4f} ± {spread.deviation:.4f}",
-        f"{spread.seconds:.0f}",
-        row["data_source"],
-    ]
-
-
-def results_table() -> str:
-    """The headlines as a Markdown table."""
-    lines = [
-        "| 章 chapter | 网络 network | 参数 parameters | 乘加 multiply-adds | 轮 epochs "
-        "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
-        "|---|---|---:|---:|---:|---:|---:|---|",
-    ]
-    for spread in headlines():
-        *cost, accuracy, seconds, data = headline_cells(spread)
-        link = f"[{spread.chapter}](notebooks/{spread.chapter}.ipynb)"
-        cells = [link, *cost, f"{accuracy} ({len(spread.rows)} seeds)", seconds, data]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def readme_with_table(text: str) -> str:
-    """README text with the results table between its two markers made anew."""
-    return with_section(text, "results", results_table())
-
-
-def update_readme() -> None:
-    """Write the results table into the README."""
-    path = project_folder() / "README.md"
-    text = readme_with_table(path.read_text(encoding="utf-8"))
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _paths, synthetic
+from .say import say
 from .synthetic import Arrays
 
 # Seconds without a byte after which a server counts as gone.
@@ -472,19 +473,13 @@ def _download(data_set: DataSet, root: Path) -> tuple[tuple[Arrays, Found] | Non
         return None, _one_line(error)
 
 
-def _tell(text: str) -> None:
-    """Print, where need be without the characters that the output cannot encode."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-
-
 def _fetch_and_move(data_set: DataSet, staging: Path, root: Path) -> None:
     """Download into `staging`, verify there, and only then give the files their final names."""
     with _quietly():
         make = data_set.torchvision_class()
-    _tell(
-        f"正在下载 {data_set.name}（约 {data_set.megabytes} MB）到 {root}……\n"
-        f"Downloading {data_set.name} (about {data_set.megabytes} MB) to {root} …"
+    say(
+        zh=f"正在下载 {data_set.name}（约 {data_set.megabytes} MB）到 {root}……",
+        en=f"Downloading {data_set.name} (about {data_set.megabytes} MB) to {root} …",
     )
     with _quietly(), _socket_timeout(TIMEOUT):
         make(staging, train=False, download=True)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import d2lhelpers as d2l
-from d2lhelpers import course
+from d2lhelpers.course import notebooks as files
 
 BATCH = 100
 REPEATS = 3
@@ -95,7 +95,7 @@ def notes_trashnet_epoch(net, train, test) -> None:
 
 def lenet_rows():
     data = d2l.load_mnist(BATCH, mean=0, std=1)
-    lenet = course.load_models(course.notebooks()[0])["lenet"]
+    lenet = files.load_models(files.notebooks()[0])["lenet"]
     plain = [
         DataLoader(OneByOne(loader.dataset, transforms.ToTensor()), BATCH, shuffle=True)
         for loader in (data.train, data.test)

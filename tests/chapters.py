@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from d2lhelpers import course
+from d2lhelpers.course import notebooks as files
 
 
 def load_models(stem):
     """What the cells tagged ``model`` of the notebook of this name define, by name."""
-    (path,) = [path for path in course.notebooks() if path.stem == stem]
-    return course.load_models(path)
+    (path,) = [path for path in files.notebooks() if path.stem == stem]
+    return files.load_models(path)
 
 
 def take_weights(net, tensors):

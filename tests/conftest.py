@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import socket
+import sys
 
 import fixtures_http as tiny_data
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import settings
 
 from d2lhelpers import sources
 from d2lhelpers.__main__ import main
-from d2lhelpers.export import LANGUAGES
+from d2lhelpers.say import LANGUAGES
 
 # A busy machine is not a failure; on CI hypothesis has a profile of its own, kept as parent.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -22,6 +23,25 @@ def site(tmp_path_factory):
     for language in LANGUAGES:
         assert main(["export", "--lang", language, "--to", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture
+def move_project(monkeypatch):
+    """Lets another folder be the checkout: ``move_project(folder)``."""
+    import d2lhelpers.course.export
+    import d2lhelpers.course.run
+    import d2lhelpers.course.stamp  # noqa: F401
+
+    def move(folder):
+        for name, module in list(sys.modules.items()):
+            if (
+                name.startswith("d2lhelpers.")
+                and name != "d2lhelpers._paths"
+                and hasattr(module, "project_folder")
+            ):
+                monkeypatch.setattr(module, "project_folder", lambda: folder)
+
+    return move
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import d2lhelpers as d2l
-from d2lhelpers import course, exercises
+from d2lhelpers import exercises
+from d2lhelpers.course import notebooks as files
 from d2lhelpers.exercises import alexnet, batch_norm, resnet, vgg
 
 HAN = r"[\u4e00-\u9fff]"
@@ -368,15 +369,15 @@ def test_unknown_number(act):
 
 
 def exercise_cells(path):
-    cells = course.read_notebook(path).cells
+    cells = files.read_notebook(path).cells
     return [
         (cells[i - 2], cells[i - 1], cell)
         for i, cell in enumerate(cells)
-        if course.EXERCISE in cell.metadata.get("tags", [])
+        if files.EXERCISE in cell.metadata.get("tags", [])
     ]
 
 
-@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 def test_notebook_asks_every_exercise_of_its_chapter(path):
     """A question in both languages, then a cell with a blank that calls the check."""
     chapter = int(path.stem[:2])
@@ -390,7 +391,7 @@ def test_notebook_asks_every_exercise_of_its_chapter(path):
         assert "..." in cell.source and cell.outputs == []
 
 
-@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 def test_notebook_takes_the_solutions_names(path, capsys):
     """The blank names what the solution names, with the same arguments, and runs unanswered."""
     for _, _, cell in exercise_cells(path):
@@ -414,10 +415,10 @@ def assigned(source):
     return found
 
 
-@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 def test_blanks_leave_the_lesson_alone(path):
     """A reader who runs all cells and then goes back finds every name as the lesson left it."""
-    lesson = course.lesson_cells(course.read_notebook(path))
+    lesson = files.lesson_cells(files.read_notebook(path))
     taken = set().union(*(assigned(cell.source) for cell in lesson))
     blanks = {
         node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.targets[0].id

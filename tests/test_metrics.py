@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -12,31 +12,9 @@ from d2lhelpers.metrics import (
     confusion_matrix,
     correct_mask,
     count_correct,
-    count_multiply_adds,
-    count_parameters,
-    evaluating,
-    layer_table,
 )
 
 ALL = (correct_mask, count_correct, accuracy, confusion_matrix)
-
-
-def lenet():
-    """LeNet as chapter 1 has it: 28×28 images padded by 2, so 61,706 parameters."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.Sigmoid(),
-        nn.AvgPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.Sigmoid(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.Sigmoid(),
-        nn.Linear(120, 84),
-        nn.Sigmoid(),
-        nn.Linear(84, 10),
-    )
 
 
 # --- accuracy ---------------------------------------------------------------------------------
@@ -196,110 +174,3 @@ def test_label_out_of_range_of_the_scores():
 def test_num_classes_must_be_an_int():
     with pytest.raises(TypeError, match="num_classes"):
         confusion_matrix(torch.tensor([0]), torch.tensor([0]), 2.0)
-
-
-# --- size of a network ------------------------------------------------------------------------
-
-
-def test_parameters_of_lenet():
-    assert count_parameters(lenet()) == 61_706
-
-
-def test_shared_parameters_count_once_and_frozen_ones_not_at_all():
-    first, second = nn.Linear(5, 5), nn.Linear(5, 5)
-    second.weight = first.weight
-    net = nn.Sequential(first, second, nn.BatchNorm1d(5))
-    assert count_parameters(net) == 25 + 5 + 5 + (5 + 5)
-    first.bias.requires_grad_(False)
-    assert count_parameters(net) == 25 + 5 + (5 + 5)
-
-
-def test_multiply_adds_of_lenet():
-    by_hand = (
-        6 * 28 * 28 * (1 * 5 * 5) + 16 * 10 * 10 * (6 * 5 * 5) + 400 * 120 + 120 * 84 + 84 * 10
-    )
-    assert count_multiply_adds(lenet(), (1, 28, 28)) == by_hand == 416_520
-
-
-def test_multiply_adds_of_a_grouped_strided_convolution():
-    conv = nn.Conv2d(8, 12, 3, stride=2, padding=1, groups=4)
-    assert count_multiply_adds(conv, (8, 16, 16)) == 12 * 8 * 8 * (2 * 3 * 3)
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.booleans())
-def test_multiply_adds_of_any_convolution(groups, width, stride, padding, bias):
-    c_in, c_out, size = groups * 2, groups * width, 9
-    conv = nn.Conv2d(c_in, c_out, 3, stride, padding, groups=groups, bias=bias)
-    out = (size + 2 * padding - 3) // stride + 1
-    assert count_multiply_adds(conv, (c_in, size, size)) == c_out * out**2 * 2 * 9
-
-
-def test_counting_leaves_the_net_and_the_random_numbers_alone():
-    class Noise(nn.Module):
-        def forward(self, X):
-            return X + torch.randn_like(X)
-
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval(), nn.BatchNorm2d(4), nn.Dropout(), Noise()
-    )
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    modes = [module.training for module in net.modules()]
-    state = torch.get_rng_state()
-    count_multiply_adds(net, (3, 8, 8))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert [module.training for module in net.modules()] == modes
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert all(p.grad is None for p in net.parameters())
-
-
-def test_mode_comes_back_after_an_error():
-    net = nn.Sequential(nn.Linear(3, 3))
-    with pytest.raises(RuntimeError):
-        count_multiply_adds(net, (1, 28, 28))
-    assert net.training and net[0].training
-
-
-def test_multiply_adds_in_the_dtype_of_the_net():
-    assert count_multiply_adds(nn.Linear(4, 3).double(), (4,)) == 12
-
-
-def test_multiply_adds_without_parameters():
-    assert count_multiply_adds(nn.Flatten(), (1, 2, 2)) == 0
-
-
-@pytest.mark.parametrize("shape", [(), (3, 0, 4), (3, -1, 4), (3.0, 4, 4)])
-def test_image_shape_is_checked(shape):
-    with pytest.raises(ValueError, match="image_shape"):
-        count_multiply_adds(nn.Flatten(), shape)
-
-
-def test_evaluating_gives_every_module_its_own_mode_back():
-    net = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
-    with pytest.raises(KeyError), evaluating(net):
-        assert not any(module.training for module in net.modules())
-        raise KeyError
-    assert [net.training, net[0].training, net[1].training] == [True, True, False]
-
-
-@pytest.mark.parametrize("depth", [None, 1, 2, 3])
-def test_lines_of_the_layer_table_add_up(depth):
-    net = nn.Sequential(nn.Sequential(*lenet()[:3], nn.Sequential(*lenet()[3:6])), *lenet()[6:])
-    _, *lines, total = layer_table(net, (1, 28, 28), depth=depth).splitlines()
-    assert len(lines) == {None: 12, 1: 7, 2: 10, 3: 12}[depth]
-    numbers = [[int(n.replace(",", "")) for n in line.split()[-2:]] for line in (*lines, total)]
-    assert [sum(column) for column in zip(*numbers[:-1], strict=True)] == numbers[-1]
-    assert numbers[-1] == [61_706, 416_520]
-
-
-def test_a_layer_used_twice_has_one_line():
-    layer = nn.Conv2d(2, 2, 3, padding=1, bias=False)
-    _, *lines, total = layer_table(nn.Sequential(layer, layer), (2, 4, 4)).splitlines()
-    assert [line.split()[-2:] for line in lines] == [["36", "1,152"]]
-    assert total.split()[-2:] == ["36", "1,152"]
-
-
-@pytest.mark.parametrize("depth", [0, -1])
-def test_depth_of_the_layer_table_is_checked(depth):
-    with pytest.raises(ValueError, match=f"depth is {depth}; expected at least 1"):
-        layer_table(lenet(), (1, 28, 28), depth=depth)

@@ -6,13 +6,14 @@ import pytest
 
 import d2lhelpers as d2l
 from d2lhelpers import results
+from d2lhelpers.course import results as writing
 
 ROOT = results.project_folder()
 
 
 @pytest.fixture
-def empty_course(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "project_folder", lambda: tmp_path)
+def empty_course(tmp_path, move_project):
+    move_project(tmp_path)
 
 
 def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
@@ -34,8 +35,8 @@ def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
 
 
 def test_results_are_kept_and_replaced(empty_course):
-    results.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
-    results.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
+    writing.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
+    writing.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
     rows = results.read_results()
     assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
         ("01_good", 0, 0.7),
@@ -59,8 +60,8 @@ def test_results_are_kept_and_replaced(empty_course):
 )
 def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course, change):
     other = record(seed=1, name="01_good/Net/other")
-    results.add_results([*(record(seed=s) for s in range(3)), other])
-    results.add_results([record(seed=2, accuracy=0.5) | change])
+    writing.add_results([*(record(seed=s) for s in range(3)), other])
+    writing.add_results([record(seed=2, accuracy=0.5) | change])
     rows = results.read_results()
     assert [(r["variant"], r["seed"], r["test_accuracy"]) for r in rows] == [
         ("plain", 2, 0.5),
@@ -69,24 +70,24 @@ def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course,
 
 
 def test_runs_that_never_saw_the_test_set_are_no_results(empty_course):
-    results.add_results([record() | {"test_accuracy": []}])
+    writing.add_results([record() | {"test_accuracy": []}])
     assert results.read_results() == []
 
 
 def test_mean_and_deviation_over_seeds(empty_course):
-    results.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92, 0.97))])
+    writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92, 0.97))])
     (spread,) = results.spreads(results.read_results())
     assert spread.mean == pytest.approx(0.93)
     assert spread.deviation == pytest.approx(0.0360555, abs=1e-6)
-    assert "0.9300 ± 0.0361 (3 seeds)" in results.results_table()
+    assert "0.9300 ± 0.0361 (3 seeds)" in writing.results_table()
 
 
 def test_seconds_are_those_of_the_median_seed(empty_course):
     seconds = ([1.0, 2.0], [50.0, 50.0], [2.0, 2.0])  # something else ran beside the second
-    results.add_results([record(seed=s) | {"seconds": t} for s, t in enumerate(seconds)])
+    writing.add_results([record(seed=s) | {"seconds": t} for s, t in enumerate(seconds)])
     (spread,) = results.spreads(results.read_results())
     assert spread.seconds == 4
-    assert "| 4 |" in results.results_table()
+    assert "| 4 |" in writing.results_table()
 
 
 def test_table_of_networks():
@@ -114,13 +115,13 @@ def test_table_of_networks():
 
 
 def test_only_headlines_are_in_the_readme(empty_course):
-    results.add_results([record(seed=s) for s in range(2)])
-    assert "Net" not in results.results_table()
+    writing.add_results([record(seed=s) for s in range(2)])
+    assert "Net" not in writing.results_table()
 
 
 def test_readme_shows_the_results():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert results.readme_with_table(text) == text
+    assert writing.readme_with_table(text) == text
 
 
 def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
@@ -136,7 +137,7 @@ def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
     assert "完整" not in zh and "full runs" not in en  # the file has none
     alone = d2l.over_seeds(history(0, 0.8))
     assert (alone.mean, alone.deviation, len(alone.rows)) == (0.8, 0.0, 1)
-    results.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
+    writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
     d2l.report(history(0, 0.94))
     zh, en = capsys.readouterr().out.splitlines()
     assert "共 2 个随机种子，均值 0.9300" in zh and "full runs: 2, mean 0.9300" in en
@@ -162,4 +163,4 @@ def test_a_run_that_cannot_be_a_result_says_why(empty_course, change, message):
 )
 def test_a_readme_without_its_markers_is_told_where_they_belong(text):
     with pytest.raises(ValueError, match="<!-- results: start --> and then <!-- results: end -->"):
-        results.readme_with_table(text)
+        writing.readme_with_table(text)

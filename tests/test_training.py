@@ -17,7 +17,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import d2lhelpers as d2l
-from d2lhelpers.training import CURVES, AlreadyTrainedWarning
+from d2lhelpers.history import CURVES
+from d2lhelpers.training import AlreadyTrainedWarning
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +180,7 @@ def test_auto_is_bfloat16_where_the_hardware_gains_from_it(monkeypatch):
     seen = []
     net.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     for gains, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("d2lhelpers.training.has_bfloat16", lambda device, gains=gains: gains)
+        monkeypatch.setattr("d2lhelpers.evaluation.has_bfloat16", lambda device, gains=gains: gains)
         for measure in (d2l.predict, d2l.evaluate):
             seen.clear()
             measure(net, loader, precision="auto")
@@ -457,16 +458,3 @@ def test_failed_save_keeps_the_old_checkpoint(tmp_path, monkeypatch):
         d2l.train(net, toy_data(), epochs=3, lr=0.1, checkpoint=path)
     assert len(torch.load(path)["history"]["train_loss"]) == 1
     assert os.listdir(tmp_path / "runs") and list(tmp_path.glob("*.partial")) == []
-
-
-def test_weights_initialised_by_he_keep_the_signal():
-    torch.manual_seed(0)
-    layer = nn.Conv2d(64, 256, kernel_size=3)
-    d2l.init_he(layer)
-    assert layer.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
-    assert not layer.bias.any()
-    net = nn.Sequential(
-        *(m for _ in range(20) for m in (nn.Linear(400, 400, bias=False), nn.ReLU()))
-    )
-    signals = list(d2l.layer_signals(net.apply(d2l.init_he), torch.randn(100, 400)).values())
-    assert 0.5 < signals[-1] / signals[0] < 2

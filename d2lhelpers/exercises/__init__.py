@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ..display import say
+from ..say import Text, say
 from . import alexnet, batch_norm, googlenet, lenet, nin, resnet, vgg
-from .base import Exercise, Text, Unanswered, Wrong
+from .base import Exercise, Unanswered, Wrong
 
 CHAPTERS = (lenet, alexnet, vgg, nin, googlenet, batch_norm, resnet)
 

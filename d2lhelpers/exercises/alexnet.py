@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from ..say import Text
 from .base import (
     Exercise,
-    Text,
     Wrong,
     gradient,
     is_number,

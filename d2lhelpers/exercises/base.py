@@ -4,17 +4,12 @@ import inspect
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class Text(NamedTuple):
-    """One thought in Chinese and in English."""
-
-    zh: str
-    en: str
+from ..say import Text
 
 
 class Wrong(Exception):

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..say import Text
 from .base import (
     Exercise,
-    Text,
     Wrong,
     filled_in,
     is_number,

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from ..metrics import count_multiply_adds, count_parameters
-from .base import Exercise, Text, Wrong, filled_in, is_number, must_be_number, must_equal
+from ..nets import count_multiply_adds, count_parameters
+from ..say import Text
+from .base import Exercise, Wrong, filled_in, is_number, must_be_number, must_equal
 
 
 def saving(in_channels, reduced, channels, kernel_size):

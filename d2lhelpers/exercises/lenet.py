@@ -5,7 +5,8 @@ import itertools
 import torch
 from torch.nn.functional import conv2d
 
-from .base import Exercise, Text, Wrong, filled_in, is_number, must_equal_with_gradient
+from ..say import Text
+from .base import Exercise, Wrong, filled_in, is_number, must_equal_with_gradient
 
 
 def conv_size(size, kernel_size, padding, stride):

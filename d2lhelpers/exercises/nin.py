@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from .base import Exercise, Text, Wrong, is_number, must_be_number, must_equal_with_gradient
+from ..say import Text
+from .base import Exercise, Wrong, is_number, must_be_number, must_equal_with_gradient
 
 
 def conv1x1(X, weight, bias):

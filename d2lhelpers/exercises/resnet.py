@@ -5,9 +5,9 @@ import copy
 import torch
 from torch import nn
 
+from ..say import Text
 from .base import (
     Exercise,
-    Text,
     Wrong,
     filled_in,
     is_number,

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, max_pool2d, relu
 
-from ..metrics import count_parameters
-from .base import Exercise, Text, Wrong, filled_in, is_number, must_be_number, must_equal
+from ..nets import count_parameters
+from ..say import Text
+from .base import Exercise, Wrong, filled_in, is_number, must_be_number, must_equal
 
 
 def field_size(layers):

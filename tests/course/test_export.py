@@ -9,11 +9,13 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from d2lhelpers import course, export, publish, results
+from d2lhelpers import results
+from d2lhelpers.course import export, stamp
+from d2lhelpers.course import notebooks as files
 
 HAN = r"[\u4e00-\u9fff]"
 OTHER = {"zh": "en", "en": "zh"}
-NAMES = [path.stem for path in course.notebooks()]
+NAMES = [path.stem for path in files.notebooks()]
 
 
 @functools.cache
@@ -39,7 +41,7 @@ def test_every_chapter_is_there(site, language):
 def test_notebook_in_one_language(site, language, name):
     edition = nbformat.read(site / language / f"{name}.ipynb", as_version=4)
     nbformat.validate(edition)
-    whole = course.read_notebook(course.notebooks()[NAMES.index(name)])
+    whole = files.read_notebook(files.notebooks()[NAMES.index(name)])
     kept = [c for c in whole.cells if OTHER[language] not in c.metadata.get("tags", [])]
     assert [cell.source for cell in edition.cells] == [cell.source for cell in kept]
     for cell, original in zip(edition.cells, kept, strict=True):
@@ -182,16 +184,16 @@ def test_first_page_offers_both_languages(site):
 
 
 def test_the_notebook_itself_stays_as_it_was():
-    notebook = course.read_notebook(course.notebooks()[0])
+    notebook = files.read_notebook(files.notebooks()[0])
     before = nbformat.writes(notebook)
     export.one_language(notebook, "zh")
     assert nbformat.writes(notebook) == before
 
 
 def test_a_published_chapter_needs_no_badge_from_elsewhere(tmp_path, monkeypatch):
-    path = course.notebooks()[0]
-    stamped = publish.stamped_notebook(
-        course.read_notebook(path), path.name, "https://github.com/someone/course"
+    path = files.notebooks()[0]
+    stamped = stamp.stamped_notebook(
+        files.read_notebook(path), path.name, "https://github.com/someone/course"
     )
     monkeypatch.setattr(export, "notebooks", lambda: [path])
     monkeypatch.setattr(export, "read_notebook", lambda _: stamped)

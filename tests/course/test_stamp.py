@@ -4,12 +4,13 @@ import re
 
 import pytest
 
-from d2lhelpers import course, publish
 from d2lhelpers.__main__ import main
+from d2lhelpers.course import notebooks as files
+from d2lhelpers.course import stamp
 
 ADDRESS = "https://github.com/someone/cnn-course"
-README = course.project_folder() / "README.md"
-chapters = pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+README = stamp.project_folder() / "README.md"
+chapters = pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 
 
 def texts(notebook):
@@ -19,68 +20,67 @@ def texts(notebook):
 
 @chapters
 def test_notebook_is_stamped_with_the_address_of_the_project(path):
-    notebook = course.read_notebook(path)
-    again = publish.stamped_notebook(notebook, path.name, publish.repository())
+    notebook = files.read_notebook(path)
+    again = stamp.stamped_notebook(notebook, path.name, stamp.repository())
     assert texts(again) == texts(notebook)
 
 
 def test_readme_is_stamped_with_the_address_of_the_project():
     text = README.read_text(encoding="utf-8")
-    assert publish.stamped_readme(text, publish.repository()) == text
+    assert stamp.stamped_readme(text, stamp.repository()) == text
 
 
 @chapters
 def test_stamp_goes_in_and_comes_out(path):
-    notebook = course.read_notebook(path)
-    before = publish.stamped_notebook(notebook, path.name, "")
-    stamped = publish.stamped_notebook(before, path.name, ADDRESS)
+    notebook = files.read_notebook(path)
+    before = stamp.stamped_notebook(notebook, path.name, "")
+    stamped = stamp.stamped_notebook(before, path.name, ADDRESS)
     link = (
         "https://colab.research.google.com/github/someone/cnn-course/blob/main/notebooks/"
         + path.name
     )
     assert all(cell.source.endswith(f"]({link})") for cell in stamped.cells[:2])
-    setup = course.cell_with_tag(stamped, "imports").source
+    setup = files.cell_with_tag(stamped, "imports").source
     assert f'COURSE_URL = "git+{ADDRESS}"' in setup
     compile(setup, path.name, "exec")
-    assert course.outputs_are_current(stamped) == course.outputs_are_current(notebook)
-    again = publish.stamped_notebook(stamped, path.name, ADDRESS)
+    assert files.outputs_are_current(stamped) == files.outputs_are_current(notebook)
+    again = stamp.stamped_notebook(stamped, path.name, ADDRESS)
     assert texts(again) == texts(stamped)
-    assert texts(publish.stamped_notebook(stamped, path.name, "")) == texts(before)
+    assert texts(stamp.stamped_notebook(stamped, path.name, "")) == texts(before)
 
 
 def test_stamp_leaves_other_cells_alone():
-    path = course.notebooks()[0]
-    notebook = course.read_notebook(path)
-    stamped = publish.stamped_notebook(notebook, path.name, ADDRESS)
+    path = files.notebooks()[0]
+    notebook = files.read_notebook(path)
+    stamped = stamp.stamped_notebook(notebook, path.name, ADDRESS)
     changed = [
         a.id for a, b in zip(notebook.cells, stamped.cells, strict=True) if a.source != b.source
     ]
-    assert changed == ["title-zh", "title-en", course.cell_with_tag(notebook, "imports").id]
+    assert changed == ["title-zh", "title-en", files.cell_with_tag(notebook, "imports").id]
 
 
 def test_a_setup_cell_of_another_make_is_refused():
-    path = course.notebooks()[0]
-    notebook = course.read_notebook(path)
-    course.cell_with_tag(notebook, "imports").source = "import d2lhelpers as d2l"
+    path = files.notebooks()[0]
+    notebook = files.read_notebook(path)
+    files.cell_with_tag(notebook, "imports").source = "import d2lhelpers as d2l"
     with pytest.raises(ValueError, match=r"01_lenet_mnist\.ipynb: the set-up cell should have one"):
-        publish.stamped_notebook(notebook, path.name, "")
+        stamp.stamped_notebook(notebook, path.name, "")
 
 
 def test_stamped_readme_has_install_line_and_a_badge_a_chapter():
-    text = publish.stamped_readme(README.read_text(encoding="utf-8"), ADDRESS)
+    text = stamp.stamped_readme(README.read_text(encoding="utf-8"), ADDRESS)
     assert f"\n    pip install git+{ADDRESS}\n" in text
-    assert len(re.findall(re.escape(publish.BADGE), text)) == len(course.notebooks())
-    assert publish.stamped_readme(text, "") != text
+    assert len(re.findall(re.escape(stamp.BADGE), text)) == len(files.notebooks())
+    assert stamp.stamped_readme(text, "") != text
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, move_project):
     (tmp_path / "notebooks").mkdir()
-    for path in course.notebooks()[:2]:
+    for path in files.notebooks()[:2]:
         (tmp_path / "notebooks" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "README.md").write_bytes(README.read_bytes())
-    monkeypatch.setattr(course, "project_folder", lambda: tmp_path)
-    monkeypatch.setattr(publish, "project_folder", lambda: tmp_path)
+    move_project(tmp_path)
 
     def publish_at(address):
         text = f'[tool.d2lhelpers]\nrepository = "{address}"\n'

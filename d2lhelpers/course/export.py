@@ -11,12 +11,10 @@ from typing import Any
 
 import nbformat
 
-from ._paths import write_atomically
-from .course import notebooks, read_notebook
+from .._paths import write_atomically
+from ..say import LANGUAGES
+from .notebooks import notebooks, read_notebook
 from .results import headline_cells, headlines
-
-LANGUAGES = {"zh": "中文", "en": "English"}
-"""Code and own name of each language."""
 
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -24,8 +24,9 @@ from playwright.sync_api import expect, sync_playwright
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers import course
-from d2lhelpers.export import LANGUAGES
+from d2lhelpers.course import notebooks as files
+from d2lhelpers.course import run
+from d2lhelpers.course.export import LANGUAGES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -35,7 +36,7 @@ pytestmark = [
         BROWSER is None, reason="no Chromium here; Debian: apt-get install chromium"
     ),
 ]
-NAMES = [path.stem for path in course.notebooks()]
+NAMES = [path.stem for path in files.notebooks()]
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +105,9 @@ class Server:
 
 def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
-    notebook = course.read_notebook(course.notebooks()[0])
-    parameters = course.cell_with_tag(notebook, "parameters")
-    quick = course.QUICK | {"SOURCE": course.source_at_hand(report=lambda _: None)}
+    notebook = files.read_notebook(files.notebooks()[0])
+    parameters = files.cell_with_tag(notebook, "parameters")
+    quick = run.QUICK | {"SOURCE": run.source_at_hand(report=lambda _: None)}
     parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -158,7 +159,7 @@ def test_jupyterlab_runs_a_chapter(page, tmp_path, no_board_left):
         )
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        cells = course.read_notebook(path).cells
+        cells = files.read_notebook(path).cells
         count = sum(cell.cell_type == "code" for cell in cells)
         finished = page.get_by_text(f"[{count}]:", exact=True)
         failed = page.locator(".jp-RenderedText[data-mime-type*=stderr]")  # errors as well
@@ -172,14 +173,14 @@ def test_jupyterlab_runs_a_chapter(page, tmp_path, no_board_left):
         expect(page.locator(".jp-OutputArea .progress-bar-success")).to_have_count(bars)
         assert failed.all_inner_texts() == []
         headline.scroll_into_view_if_needed()
-        page.screenshot(path=course.build_folder() / "browser-jupyterlab.png")
+        page.screenshot(path=files.build_folder() / "browser-jupyterlab.png")
         for _ in range(100):
-            saved = course.read_notebook(path)
+            saved = files.read_notebook(path)
             if all(c.execution_count for c in saved.cells if c.cell_type == "code"):
                 break
             time.sleep(0.1)
     outputs = {c.id: c.outputs for c in saved.cells if c.cell_type == "code"}
-    stored = {c.id: c for c in course.lesson_cells(course.read_notebook(course.notebooks()[0]))}
+    stored = {c.id: c for c in files.lesson_cells(files.read_notebook(files.notebooks()[0]))}
     assert not [i for i, made in outputs.items() if any(o.output_type == "error" for o in made)]
     for i, cell in stored.items():
         figures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
@@ -244,4 +245,4 @@ def test_tensorboard_lists_runs_and_draws_curves(page, tmp_path, monkeypatch):
         lines = page.locator("scalar-card .series-view svg path[d*=L]")
         expect(lines.nth(1)).to_be_attached(timeout=60_000)
         page.wait_for_timeout(2000)
-        page.screenshot(path=course.build_folder() / "browser-tensorboard.png")
+        page.screenshot(path=files.build_folder() / "browser-tensorboard.png")

@@ -8,7 +8,8 @@ import venv
 
 import pytest
 
-from d2lhelpers import course, publish
+from d2lhelpers.course import notebooks as files
+from d2lhelpers.course import stamp
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ def machine(tmp_path):
     return python, tmp_path / "empty"
 
 
-def run(machine, script):
+def run_script(machine, script):
     python, folder = machine
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(
@@ -53,9 +54,9 @@ def run(machine, script):
 
 
 def setup_cell(address):
-    path = course.notebooks()[0]
-    notebook = publish.stamped_notebook(course.read_notebook(path), path.name, "")
-    source = course.cell_with_tag(notebook, "imports").source
+    path = files.notebooks()[0]
+    notebook = stamp.stamped_notebook(files.read_notebook(path), path.name, "")
+    source = files.cell_with_tag(notebook, "imports").source
     return source.replace('COURSE_URL = ""', f'COURSE_URL = "{address}"')
 
 
@@ -64,7 +65,7 @@ def test_setup_installs_the_package_and_leaves_torch_alone(machine, tmp_path):
     download = ["-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path / "wheels", "setuptools"]
     if subprocess.run([python, *download], capture_output=True).returncode:
         pytest.skip("no package index here, and pip needs setuptools to build the package")
-    project, repository = course.project_folder(), tmp_path / "repository"
+    project, repository = stamp.project_folder(), tmp_path / "repository"
     cache = shutil.ignore_patterns("__pycache__")
     shutil.copytree(project / "d2lhelpers", repository / "d2lhelpers", ignore=cache)
     shutil.copy(project / "pyproject.toml", repository)
@@ -72,13 +73,13 @@ def test_setup_installs_the_package_and_leaves_torch_alone(machine, tmp_path):
     commit = [*identity, "-c", "commit.gpgsign=false", "commit", "-qm", "test"]
     for command in (["init", "-q"], ["add", "-A"], commit):
         subprocess.run(["git", *command], cwd=repository, check=True)
-    result = run(machine, RUN.format(setup=setup_cell(f"git+{repository.as_uri()}")))
+    result = run_script(machine, RUN.format(setup=setup_cell(f"git+{repository.as_uri()}")))
     assert result.returncode == 0, result.stderr
     assert str(tmp_path / "venv") in result.stdout  # installed there, not found in the checkout
 
 
 def test_setup_says_what_to_do_before_the_course_is_published(machine):
-    result = run(machine, RUN.format(setup=setup_cell("")))
+    result = run_script(machine, RUN.format(setup=setup_cell("")))
     assert result.returncode != 0
     message = result.stderr.split("ModuleNotFoundError: ")[1]
     assert "set COURSE_URL above to git+" in message and "把上面的 COURSE_URL 改成" in message

@@ -8,9 +8,9 @@ from torch import nn
 
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
-from .display import verdict
-from .metrics import is_higher
-from .training import DivergedError, History, train
+from .evidence import is_higher, verdict
+from .history import History
+from .training import DivergedError, train
 
 VALIDATION_SIZE = 5_000
 """Training images set aside to choose learning rates: He et al., 2015, section 4.2, split alike."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import nbformat
 
-from ._paths import project_folder, write_atomically
-from ._readme import with_section
-from .course import code_digest, notebooks, outputs_are_current, read_notebook
+from .._paths import project_folder, write_atomically
+from .notebooks import code_digest, notebooks, outputs_are_current, read_notebook
+from .readme import with_section
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 _BADGE = re.compile(r"\n\n\[!\[[^\]]*\]\(" + re.escape(BADGE) + r"\)\]\([^)]*\)")

@@ -1,6 +1,5 @@
-"""The notebooks of the course: list them, run them, keep their stored outputs."""
+"""Executing notebooks: quickly to see that they work, fully to store outputs and results."""
 
-import hashlib
 import json
 import os
 import time
@@ -8,26 +7,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
-
-from ._paths import folder, project_folder, write_atomically
+from .._paths import folder
+from ..sources import fetch
+from .notebooks import (
+    NotebookFailure,
+    build_folder,
+    parameters_of,
+    read_notebook,
+    save_outputs,
+)
 from .results import add_results, update_readme
-from .sources import fetch
 
 QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
 """Parameters of a quick run, injected into the cell tagged ``parameters``."""
-
-EXERCISE = "exercise"
-"""Tag of a code cell with a blank for the reader; it is stored without outputs."""
 
 BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
 """Environment of kernels that no person watches. The second value lets OpenMP's threads, which wait
 for each other busily, give up a core that another process needs; else a step can take 30 times as
 long beside a second process on two cores."""
-
-
-class NotebookFailure(RuntimeError):
-    """A notebook stopped; the message names the notebook, the cell and the error."""
 
 
 class Outcome(NamedTuple):
@@ -37,16 +34,6 @@ class Outcome(NamedTuple):
     seconds: float
     executed: Path
     runs: list[dict]
-
-
-def notebooks() -> list[Path]:
-    """Paths of the course's notebooks, in reading order."""
-    return sorted((project_folder() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-
-
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The notebook in ``path``, in the current format."""
-    return nbformat.read(path, as_version=4)
 
 
 def source_at_hand(report=print) -> str:
@@ -184,86 +171,6 @@ def summary(outcome: Outcome) -> str:
 def _shown(path: Path) -> str:
     """The path as seen from the current directory, where it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def build_folder() -> Path:
-    """Where executed copies go; ignored by git."""
-    return project_folder() / "build"
-
-
-def parameters_of(notebook: nbformat.NotebookNode) -> dict:
-    """Names and values that the notebook's cell tagged ``parameters`` assigns."""
-    cell = cell_with_tag(notebook, "parameters")
-    namespace: dict = {}
-    exec(cell.source, {}, namespace)
-    return namespace
-
-
-def cell_with_tag(notebook: nbformat.NotebookNode, tag: str) -> nbformat.NotebookNode:
-    """The notebook's only cell with this tag.
-
-    Raises:
-        ValueError: there is none, or more than one.
-    """
-    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise ValueError(f"expected one cell tagged {tag!r}, found {len(cells)}")
-    return cells[0]
-
-
-def load_models(path: Path) -> dict:
-    """Namespace after executing the notebook's imports and the cells tagged ``model``.
-
-    This is how tests reach exactly the classes that a reader sees.
-    """
-    tags = {"imports", "model"}
-    namespace: dict = {"__name__": path.stem}
-    for cell in read_notebook(path).cells:
-        if tags & set(cell.metadata.get("tags", [])):
-            exec(compile(cell.source, f"{path.name}:{cell.id}", "exec"), namespace)
-    return namespace
-
-
-def lesson_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The code cells in order, without the exercises."""
-    return [
-        cell
-        for cell in notebook.cells
-        if cell.cell_type == "code" and EXERCISE not in cell.metadata.get("tags", [])
-    ]
-
-
-def code_digest(notebook: nbformat.NotebookNode) -> str:
-    """SHA-256 over ids and sources of the code cells in order, exercises left out."""
-    code = [(cell.id, cell.source) for cell in lesson_cells(notebook)]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
-
-
-def save_outputs(executed: Path, path: Path) -> None:
-    """Copy the outputs of a notebook's executed copy into the notebook itself, cell by cell.
-
-    The digest of the code is kept in the metadata, so that ``outputs_are_current`` can tell.
-
-    Raises:
-        NotebookFailure: the notebook's code is not what was executed.
-    """
-    notebook, copy = read_notebook(path), read_notebook(executed)
-    if code_digest(notebook) != code_digest(copy):
-        raise NotebookFailure(
-            f"{path.name}: its code was edited during the run, so the outputs in {executed} are "
-            "not its own and were not stored; run it again"
-        )
-    results = {cell.id: cell for cell in copy.cells}
-    for cell in lesson_cells(notebook):
-        cell.outputs = results[cell.id].outputs
-        cell.execution_count = results[cell.id].execution_count
-    notebook.metadata["d2lhelpers"] = {"code_sha256": code_digest(notebook)}
-    write_atomically(path, lambda partial: nbformat.write(notebook, partial))
-
-
-def outputs_are_current(notebook: nbformat.NotebookNode) -> bool:
-    """Whether the stored outputs come from a full run of exactly the code above them."""
-    return notebook.metadata.get("d2lhelpers", {}).get("code_sha256") == code_digest(notebook)
 
 
 def _folders() -> dict[str, str]:

@@ -7,8 +7,8 @@ import re
 import nbformat
 import pytest
 
-from d2lhelpers import course
-from d2lhelpers.export import images_of
+from d2lhelpers.course import notebooks as files
+from d2lhelpers.course.export import images_of
 
 PARAMETERS = {
     "EPOCHS",
@@ -123,7 +123,7 @@ def english_has_no_chinese(notebook):
 
 def parameters_are_complete(notebook):
     """One cell tagged parameters, with exactly the names that every chapter has."""
-    return sorted(PARAMETERS ^ set(course.parameters_of(notebook)))
+    return sorted(PARAMETERS ^ set(files.parameters_of(notebook)))
 
 
 def parameters_are_set_once(notebook):
@@ -173,9 +173,9 @@ def figures_have_alt_text(notebook):
 
 def outputs_are_whole(notebook):
     """Stored outputs are of one run from top to bottom, of exactly this code, without an error."""
-    counts = [cell.execution_count for cell in course.lesson_cells(notebook)]
+    counts = [cell.execution_count for cell in files.lesson_cells(notebook)]
     problems = [] if counts == list(range(1, len(counts) + 1)) else [f"not one run: {counts}"]
-    if not course.outputs_are_current(notebook):
+    if not files.outputs_are_current(notebook):
         problems.append("the code has changed since: run python -m d2lhelpers run --full")
     for cell in code_cells(notebook):
         for output in cell.outputs:
@@ -238,10 +238,10 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("path", course.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule, path):
-    assert rule(course.read_notebook(path)) == []
+    assert rule(files.read_notebook(path)) == []
 
 
 # -------------------------------------------------------------- every rule can fail: break it once
@@ -265,7 +265,7 @@ def small_notebook():
         ),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["d2lhelpers"] = {"code_sha256": course.code_digest(notebook)}
+    notebook.metadata["d2lhelpers"] = {"code_sha256": files.code_digest(notebook)}
     return notebook
 
 

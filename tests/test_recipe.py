@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers.protocol import is_best_rate
+from d2lhelpers.recipe import is_best_rate
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,13 @@ import nbformat
 import pytest
 
 from d2lhelpers import __main__ as command
-from d2lhelpers import course, results
+from d2lhelpers import results
+from d2lhelpers._paths import project_folder
+from d2lhelpers.course import notebooks as files
+from d2lhelpers.course import run
 from d2lhelpers.sources import Found
 
-ROOT = course.project_folder()
+ROOT = project_folder()
 
 
 def notebook_of(*sources, tags=()):
@@ -25,10 +28,9 @@ def notebook_of(*sources, tags=()):
 
 
 @pytest.fixture
-def small_course(tmp_path, monkeypatch):
+def small_course(tmp_path, move_project, monkeypatch):
     """A project of its own, with two small notebooks."""
-    monkeypatch.setattr(course, "project_folder", lambda: tmp_path)
-    monkeypatch.setattr(results, "project_folder", lambda: tmp_path)
+    move_project(tmp_path)
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
     (tmp_path / "notebooks").mkdir()
     parameters = (
@@ -48,17 +50,17 @@ def small_course(tmp_path, monkeypatch):
 def test_quick_run_injects_parameters_and_leaves_the_notebook_alone(small_course):
     path = small_course / "notebooks" / "01_good.ipynb"
     before, lines = path.read_bytes(), []
-    course.run_quick([path], {"SOURCE": "synthetic"}, report=lines.append)
+    run.run_quick([path], {"SOURCE": "synthetic"}, report=lines.append)
     assert path.read_bytes() == before
-    executed = course.read_notebook(small_course / "build" / "notebooks" / "01_good.ipynb")
-    assert executed.cells[-1].outputs[0].text == f"{course.QUICK['EPOCHS']} synthetic\n"
+    executed = files.read_notebook(small_course / "build" / "notebooks" / "01_good.ipynb")
+    assert executed.cells[-1].outputs[0].text == f"{run.QUICK['EPOCHS']} synthetic\n"
     (line,) = lines
     assert line.startswith("01_good") and "no training" in line
 
 
 @pytest.mark.slow
 def test_failure_names_notebook_cell_and_error(small_course, monkeypatch, capsys):
-    monkeypatch.setattr(course, "source_at_hand", lambda report: "synthetic")
+    monkeypatch.setattr(run, "source_at_hand", lambda report: "synthetic")
     path = small_course / "notebooks" / "02_bad.ipynb"
     assert command.main(["run", str(path)]) == 1
     error = capsys.readouterr().err
@@ -67,7 +69,7 @@ def test_failure_names_notebook_cell_and_error(small_course, monkeypatch, capsys
 
 
 def test_full_run_refuses_stand_ins(small_course, monkeypatch, capsys):
-    monkeypatch.setattr(course, "source_at_hand", lambda report: "synthetic")
+    monkeypatch.setattr(run, "source_at_hand", lambda report: "synthetic")
     before = (small_course / "notebooks" / "01_good.ipynb").read_bytes()
     assert command.main(["run", "--full", str(small_course / "notebooks" / "01_good.ipynb")]) == 1
     assert "real data" in capsys.readouterr().err
@@ -82,7 +84,7 @@ def test_missing_notebook_is_named(capsys):
 def test_messages_get_through_a_pipe_that_knows_no_chinese():
     """As on Windows, where its encoding is that of the country."""
     result = subprocess.run(
-        [sys.executable, "-c", "from d2lhelpers import sources; sources._tell('正在下载 …')"],
+        [sys.executable, "-c", "from d2lhelpers import say; say('正在下载 …', '')"],
         capture_output=True,
         cwd=ROOT,
         env=os.environ | {"PYTHONIOENCODING": "cp1252"},
@@ -94,7 +96,7 @@ def test_messages_get_through_a_pipe_that_knows_no_chinese():
 @pytest.mark.slow
 def test_quick_mode_of_every_notebook(request):
     """The main job, through its command: a line each, exit 0, and no process left behind."""
-    expected = len(course.notebooks())
+    expected = len(files.notebooks())
     result = subprocess.run(
         [sys.executable, "-m", "d2lhelpers", "run"],
         capture_output=True,
@@ -105,8 +107,8 @@ def test_quick_mode_of_every_notebook(request):
     assert result.returncode == 0, result.stderr
     lines = [line for line in result.stdout.splitlines() if "test accuracy 0." in line]
     assert len(lines) == expected
-    for path in course.notebooks():
-        executed = course.read_notebook(course.build_folder() / "notebooks" / path.name)
+    for path in files.notebooks():
+        executed = files.read_notebook(files.build_folder() / "notebooks" / path.name)
         outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
         assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert not _tensorboards()
@@ -115,22 +117,22 @@ def test_quick_mode_of_every_notebook(request):
 @pytest.mark.slow
 def test_first_chapter_on_the_stand_in():
     lines = []
-    path = course.notebooks()[0]
-    course.run_quick([path], {"SOURCE": "synthetic"}, report=lines.append)
-    executed = course.read_notebook(course.build_folder() / "notebooks" / path.name)
+    path = files.notebooks()[0]
+    run.run_quick([path], {"SOURCE": "synthetic"}, report=lines.append)
+    executed = files.read_notebook(files.build_folder() / "notebooks" / path.name)
     text = nbformat.writes(executed)
     assert "synthetic stand-in for MNIST" in text and "StandInWarning" not in text
 
 
 def test_missing_data_is_said_once_in_both_languages(monkeypatch):
     found = {"MNIST": True, "CIFAR-10": False}
-    monkeypatch.setattr(course, "fetch", lambda name: Found(name, found[name], source=name))
+    monkeypatch.setattr(run, "fetch", lambda name: Found(name, found[name], source=name))
     said = []
-    assert course.source_at_hand(report=said.append) == "synthetic"
+    assert run.source_at_hand(report=said.append) == "synthetic"
     (message,) = said
     assert "没有真实数据（CIFAR-10）" in message and "No real data (CIFAR-10)" in message
     found["CIFAR-10"] = True
-    assert course.source_at_hand(report=said.append) == "real" and len(said) == 1
+    assert run.source_at_hand(report=said.append) == "real" and len(said) == 1
 
 
 def _tensorboards():
@@ -152,19 +154,19 @@ def _tensorboards():
 def test_full_run_stores_outputs_and_notices_changed_code(small_course):
     path = small_course / "notebooks" / "01_good.ipynb"
     (small_course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
-    assert not course.outputs_are_current(course.read_notebook(path))
-    course.run_full([path], report=lambda line: None)
-    stored = course.read_notebook(path)
+    assert not files.outputs_are_current(files.read_notebook(path))
+    run.run_full([path], report=lambda line: None)
+    stored = files.read_notebook(path)
     assert [cell.id for cell in stored.cells] == ["c0", "c1"]
     assert stored.cells[1].outputs[0].text == "16 auto\n"
     assert "papermill" not in stored.metadata and "papermill" not in stored.cells[0].metadata
-    assert course.outputs_are_current(stored)
+    assert files.outputs_are_current(stored)
     stored.cells[1].source = "print(EPOCHS)"
-    assert not course.outputs_are_current(stored)
+    assert not files.outputs_are_current(stored)
     nbformat.write(stored, path)
     before, executed = path.read_bytes(), small_course / "build" / "notebooks" / path.name
-    with pytest.raises(course.NotebookFailure, match=r"01_good\.ipynb: its code was edited"):
-        course.save_outputs(executed, path)
+    with pytest.raises(files.NotebookFailure, match=r"01_good\.ipynb: its code was edited"):
+        files.save_outputs(executed, path)
     assert path.read_bytes() == before
 
 
@@ -173,21 +175,21 @@ def trained(small_course, monkeypatch):
     """Runs of notebooks without a kernel: each is noted, leaves one result, and 02_bad fails."""
     markers = "<!-- results: start -->\n<!-- results: end -->\n"
     (small_course / "README.md").write_text(markers, encoding="utf-8")
-    monkeypatch.setattr(course, "source_at_hand", lambda report: "real")
+    monkeypatch.setattr(run, "source_at_hand", lambda report: "real")
     ran = []
 
-    def run(path, parameters, executed):
+    def execute(path, parameters, executed):
         ran.append((path.stem, parameters))
         if path.stem == "02_bad":
-            raise course.NotebookFailure("02_bad.ipynb: cell 2 of 2 failed")
+            raise files.NotebookFailure("02_bad.ipynb: cell 2 of 2 failed")
         executed.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, executed)
         record = {"name": f"{path.stem}/Net/plain", "source": "MNIST", "device": "CPU"}
         record |= {"seed": parameters.get("SEED", 0), "parameters": 1, "multiply_adds": 1}
         record |= {"train_samples": 8, "train_loss": [1.0], "seconds": [1.0], "versions": ""}
-        return course.Outcome(path, 1.0, executed, [record | {"test_accuracy": [0.5]}])
+        return run.Outcome(path, 1.0, executed, [record | {"test_accuracy": [0.5]}])
 
-    monkeypatch.setattr(course, "run_notebook", run)
+    monkeypatch.setattr(run, "run_notebook", execute)
     return ran
 
 
@@ -198,7 +200,7 @@ def test_full_run_takes_the_other_seeds_first(small_course, trained):
     assert trained == [(path.stem, {"SEED": s} | headline) for s in (1, 2)] + [(path.stem, {})]
     assert [row["seed"] for row in results.read_results()] == [1, 2, 0]
     assert "(3 seeds)" in (small_course / "README.md").read_text(encoding="utf-8")
-    assert course.outputs_are_current(course.read_notebook(path))
+    assert files.outputs_are_current(files.read_notebook(path))
 
 
 def test_seeds_alone_add_results_and_store_no_outputs(small_course, trained):
@@ -213,7 +215,7 @@ def test_seeds_alone_add_results_and_store_no_outputs(small_course, trained):
 def test_a_failed_run_changes_nothing_and_keeps_what_went_before(small_course, trained, capsys):
     paths = [small_course / "notebooks" / name for name in ("01_good.ipynb", "02_bad.ipynb")]
     seeds = ["--seeds", "0", "1", "2"]
-    notebook = course.read_notebook(paths[1])
+    notebook = files.read_notebook(paths[1])
     notebook.cells.insert(
         0, nbformat.v4.new_code_cell("SEED = 0", metadata={"tags": ["parameters"]})
     )
@@ -241,7 +243,7 @@ for name in ("01_good/Net/plain", "scratch", "02_other/Net/plain"):
     nbformat.write(notebook_of("EPOCHS = 1", code, tags=[(0, "parameters")]), path)
     monkeypatch.chdir(small_course)
     monkeypatch.setenv("D2L_RUNS", "mine")
-    outcome = course.run_notebook(path, {}, small_course / "build" / path.name)
+    outcome = run.run_notebook(path, {}, small_course / "build" / path.name)
     assert [run["name"] for run in outcome.runs] == ["01_good/Net/plain"]
     assert (small_course / "mine" / "scratch" / "run.json").exists()
 
@@ -252,15 +254,15 @@ def test_a_dead_kernel_names_its_notebook(small_course):
     path = small_course / "notebooks" / "01_good.ipynb"
     kill = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     nbformat.write(notebook_of("EPOCHS = 1", kill, tags=[(0, "parameters")]), path)
-    with pytest.raises(course.NotebookFailure, match=r"01_good\.ipynb: its kernel died"):
-        course.run_notebook(path, {}, small_course / "build" / path.name)
+    with pytest.raises(files.NotebookFailure, match=r"01_good\.ipynb: its kernel died"):
+        run.run_notebook(path, {}, small_course / "build" / path.name)
 
 
 def test_parameters_and_tags():
     notebook = notebook_of("EPOCHS = 3\nSEED = 1", "EPOCHS", tags=[(0, "parameters")])
-    assert course.parameters_of(notebook) == {"EPOCHS": 3, "SEED": 1}
+    assert files.parameters_of(notebook) == {"EPOCHS": 3, "SEED": 1}
     with pytest.raises(ValueError, match="found 0"):
-        course.cell_with_tag(notebook, "model")
+        files.cell_with_tag(notebook, "model")
 
 
 # ----------------------------------------------------------------------------------------- nbval
@@ -270,14 +272,14 @@ def test_parameters_and_tags():
 @pytest.mark.parametrize("altered", [False, True])
 def test_nbval_fails_when_a_checked_output_changes(altered):
     """The beginning of chapter 1, once as it is and once with one stored shape altered."""
-    notebook = course.read_notebook(course.notebooks()[0])
+    notebook = files.read_notebook(files.notebooks()[0])
     end = [cell.id for cell in notebook.cells].index("batch") + 1
     notebook.cells = [cell for cell in notebook.cells[:end] if cell.cell_type == "code"]
     output = notebook.cells[-1].outputs[0]
     assert "28" in output.text
     if altered:
         output.text = output.text.replace("28", "27")
-    folder = course.build_folder() / f"nbval-{altered}"
+    folder = files.build_folder() / f"nbval-{altered}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder / "01.ipynb")

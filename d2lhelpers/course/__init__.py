@@ -1,0 +1,1 @@
+"""The maintainer's wing: run the notebooks, store outputs and results, export, stamp."""

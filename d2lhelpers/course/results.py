@@ -1,0 +1,97 @@
+"""Writing ``notebooks/results.csv``, and the README's table of it."""
+
+import csv
+from pathlib import Path
+
+from .._paths import project_folder, write_atomically
+from ..results import (
+    RESULT_COLUMNS,
+    Spread,
+    read_results,
+    recipe_key,
+    result_row,
+    results_file,
+    spreads,
+    variant_key,
+)
+from .readme import with_section
+
+
+def add_results(runs: list[dict]) -> None:
+    """Add run records to ``results.csv``.
+
+    A run replaces an older one of the same variant and seed, and also those with other seeds whose
+    network, data or length differ from its own. Runs without a test accuracy are left out.
+    """
+    rows = {_key(row): row for row in read_results()}
+    for run in runs:
+        if run["test_accuracy"]:
+            new = result_row(run)
+            rows[_key(new)] = new
+            rows = {
+                key: row
+                for key, row in rows.items()
+                if variant_key(row) != variant_key(new) or recipe_key(row) == recipe_key(new)
+            }
+
+    def write(partial: Path) -> None:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(sorted(rows.values(), key=lambda row: row["chapter"]))
+
+    write_atomically(results_file(), write)
+
+
+def _key(row: dict) -> tuple:
+    return *variant_key(row), row["seed"]
+
+
+def headlines() -> list[Spread]:
+    """Spreads of the networks that ``results.csv`` has with at least three seeds."""
+    return [spread for spread in spreads(read_results()) if len(spread.rows) >= 3]
+
+
+def headline_cells(spread: Spread) -> list[str]:
+    """What tables of results show of a network.
+
+    Returns:
+        Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
+    """
+    row = spread.rows[0]
+    return [
+        f"{spread.model} ({spread.variant})",
+        f"{row['parameters']:,}",
+        f"{row['multiply_adds'] / 1e6:.2f} M",
+        str(row["epochs"]),
+        f"{spread.mean:.4f} ± {spread.deviation:.4f}",
+        f"{spread.seconds:.0f}",
+        row["data_source"],
+    ]
+
+
+def results_table() -> str:
+    """The headlines as a Markdown table."""
+    lines = [
+        "| 章 chapter | 网络 network | 参数 parameters | 乘加 multiply-adds | 轮 epochs "
+        "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for spread in headlines():
+        *cost, accuracy, seconds, data = headline_cells(spread)
+        link = f"[{spread.chapter}](notebooks/{spread.chapter}.ipynb)"
+        cells = [link, *cost, f"{accuracy} ({len(spread.rows)} seeds)", seconds, data]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def readme_with_table(text: str) -> str:
+    """README text with the results table between its two markers made anew."""
+    return with_section(text, "results", results_table())
+
+
+def update_readme() -> None:
+    """Write the results table into the README."""
+    path = project_folder() / "README.md"
+    text = readme_with_table(path.read_text(encoding="utf-8"))
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
