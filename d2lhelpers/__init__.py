@@ -12,6 +12,7 @@ from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board
 from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
+from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
 from .evidence import is_higher, standard_error, verdict
 from .exercises import check, hint, solution
@@ -55,6 +56,8 @@ __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "device_report",
+    "draw_block",
+    "draw_network",
     "evaluate",
     "has_bfloat16",
     "hint",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -125,13 +126,55 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
     1 Softmax     10                       0              0
     total                             34,726        120,960
     """
+    layers = layers_of(net, image_shape, depth=depth)
+    rows = [(each.label, each.size, each.parameters, each.multiply_adds) for each in layers]
+    rows.append(("total", "", count_parameters(net), count_multiply_adds(net, image_shape)))
+    first = max(12, *(len(row[0]) + 1 for row in rows))
+    second = max(15, *(len(row[1]) + 1 for row in rows))
+    head = f"{'layer':<{first}} {'output shape':<{second}} {'parameters':>10} {'multiply-adds':>14}"
+    lines = [f"{r[0]:<{first}} {r[1]:<{second}} {r[2]:>10,} {r[3]:>14,}" for r in rows]
+    return "\n".join([head, *lines])
+
+
+class Layer(NamedTuple):
+    """A line of the layer table: a module of a network, or what it does with one image.
+
+    Attributes:
+        name: of the module within the network, "" for the network itself.
+        kind: the module's class.
+        shape: of its output for one image, without the batch axis.
+        parameters: trainable ones.
+        multiply_adds: for one image.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+    @property
+    def label(self) -> str:
+        """Name and class, as in "0 Conv2d"."""
+        return f"{self.name} {self.kind}".strip()
+
+    @property
+    def size(self) -> str:
+        """The shape in words, as in "6 × 28 × 28"."""
+        return " × ".join(map(str, self.shape))
+
+
+def layers_of(
+    net: nn.Module, image_shape: Sequence[int], *, depth: int | None = None
+) -> list[Layer]:
+    """The layers of ``net`` in the order of use; arguments and errors as for ``layer_table``."""
     if depth is not None and depth < 1:
         raise ValueError(f"depth is {depth}; expected at least 1, or None to show all layers.")
-    used: dict[str, tuple[nn.Module, str]] = {}
+    used: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
 
     def record(name: str):
         def hook(module, inputs, output):
-            used.setdefault(name, (module, " × ".join(map(str, output.shape[1:]))))
+            used.setdefault(name, (module, tuple(output.shape[1:])))
 
         return hook
 
@@ -150,21 +193,10 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
         name.partition(".")[2]: sum(by_operation.values()) // 2
         for name, by_operation in counter.get_flop_counts().items()
     }
-    rows = [
-        (
-            f"{name} {type(module).__name__}".strip(),
-            shape,
-            count_parameters(module),
-            flops.get(name, 0),
-        )
+    return [
+        Layer(name, type(module).__name__, shape, count_parameters(module), flops.get(name, 0))
         for name, (module, shape) in used.items()
     ]
-    rows.append(("total", "", count_parameters(net), counter.get_total_flops() // 2))
-    first = max(12, *(len(row[0]) + 1 for row in rows))
-    second = max(15, *(len(row[1]) + 1 for row in rows))
-    head = f"{'layer':<{first}} {'output shape':<{second}} {'parameters':>10} {'multiply-adds':>14}"
-    lines = [f"{r[0]:<{first}} {r[1]:<{second}} {r[2]:>10,} {r[3]:>14,}" for r in rows]
-    return "\n".join([head, *lines])
 
 
 def _run_once(net: nn.Module, image_shape: Sequence[int]):
