@@ -18,6 +18,7 @@ from .evidence import is_higher, standard_error, verdict
 from .exercises import check, hint, solution
 from .history import History, run_table
 from .images import show_feature_maps, show_filters, show_images, show_worst
+from .live import live
 from .metrics import accuracy, confusion_matrix, correct_mask, count_correct
 from .nets import (
     count_multiply_adds,
@@ -69,6 +70,7 @@ __all__ = [
     "layer_gradients",
     "layer_signals",
     "layer_table",
+    "live",
     "load_cifar10",
     "load_mnist",
     "load_protocol_data",
