@@ -5,7 +5,6 @@ that an interrupted run has left behind are still known as those of that run. A 
 by its name and the numbers it was given (``functools.partial``, a closure), not by its code.
 """
 
-import functools
 import hashlib
 import numbers
 import re
@@ -19,6 +18,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 LARGEST_HASHED = 2**20
 """Bytes of one array: of a larger one, rows spread evenly over it are enough."""
+
+SEQUENCES = list | tuple | range
 
 _MOMENTARY = {  # in PyTorch's schedules, with the names of earlier versions
     "optimizer",
@@ -97,16 +98,14 @@ def plain(value):
         return float(f"{float(value):.6g}")
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, SEQUENCES):
         if len(value) <= 16:
             return [plain(item) for item in value]
-        if all(isinstance(item, numbers.Real) for item in value):
+        if all(issubclass(kind, numbers.Real) for kind in set(map(type, value))):
             return _contents(np.array(value))
         return _hash_items(value)
     if isinstance(value, Dataset):
         return _dataset(value)
-    if isinstance(value, functools.partial):
-        return _call(_name(value.func), dict(enumerate(value.args)) | value.keywords)
     if isinstance(value, nn.Module):
         settings = {key: item for key, item in vars(value).items() if _is_setting(key, item)}
         parts = dict(value.named_children()) | dict(value.named_buffers(recurse=False))
@@ -143,7 +142,8 @@ def _groups(net, optimizer, schedule) -> list[dict]:
             del group["lr"]  # of the moment; "initial_lr" stays
         if cycled:
             group.pop("momentum", None)
-            group["betas"] = group.get("betas", ())[1:]
+            if "betas" in group:
+                group["betas"] = group["betas"][1:]
         groups.append({key: plain(value) for key, value in group.items()})
     return groups
 
@@ -209,28 +209,26 @@ def _dataset(dataset) -> dict:
         for key, value in getattr(dataset, "__dict__", {}).items()
         if not key.startswith("_") and (_is_data(value) or _is_change(value))
     }
-    if not held and hasattr(dataset, "__getitem__") and not isinstance(dataset, list | tuple):
+    if not held and hasattr(dataset, "__getitem__") and not isinstance(dataset, SEQUENCES):
         held["first label"] = _first_label(dataset)
     return described | held
 
 
 def _listed(items) -> dict:
     described = {"": type(items).__name__, "len": len(items) if hasattr(items, "__len__") else None}
-    if isinstance(items, list | tuple):
+    if isinstance(items, SEQUENCES):
         described["contents"] = _hash_items(items)
     return described
 
 
 def _hash_items(items: Sequence) -> str:
     """Of a list of arrays or of pairs (X, y): some of the images, and all labels."""
-    sampled = set(_spread(len(items), 16))
-    digest = hashlib.sha256()
-    for index, item in enumerate(items):
-        if index in sampled:
-            digest.update(str(plain(item)).encode())
-        elif isinstance(item, list | tuple):
-            digest.update(str(plain(item[-1:])).encode())
-    return f"{len(items)} items #{digest.hexdigest()[:8]}"
+    sampled = [plain(items[index]) for index in _spread(len(items), 16)]
+    labels = [item[-1] for item in items if isinstance(item, SEQUENCES) and len(item)]
+    if set(map(type, labels)) == {torch.Tensor}:
+        labels = torch.cat([label.reshape(-1) for label in labels])
+    digest = hashlib.sha256(str([sampled, plain(labels)]).encode()).hexdigest()
+    return f"{len(items)} items #{digest[:8]}"
 
 
 def _first_label(dataset):
@@ -243,13 +241,13 @@ def _first_label(dataset):
 
 
 def _is_data(value) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_data, value))
+    if isinstance(value, SEQUENCES):
+        return all(map(_is_data, value[:100]))  # of a long list, as many as tell
     return isinstance(value, torch.Tensor | np.ndarray | numbers.Real | Dataset)
 
 
 def _is_change(value) -> bool:
-    return all(map(callable, value)) if isinstance(value, list | tuple) else callable(value)
+    return all(map(callable, value)) if isinstance(value, SEQUENCES) else callable(value)
 
 
 # --------------------------------------------------------------------------------------- values
@@ -289,7 +287,7 @@ def _call(name: str, arguments: Mapping) -> str:
 
 
 def _is_setting(key: str, value) -> bool:
-    if isinstance(value, list | tuple):
+    if isinstance(value, SEQUENCES):
         return all(_is_setting(key, item) for item in value)
     is_value = value is None or isinstance(value, numbers.Real | str | np.generic)
     return is_value and not key.startswith("_") and key != "training"

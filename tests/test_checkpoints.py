@@ -294,7 +294,7 @@ def test_every_constant_of_a_schedule_counts(setting):
 
 
 def image_data(labels=0, pixels=0, **options):
-    images = torch.full((1000, 3, 8, 8), 7, dtype=torch.uint8)
+    images = torch.full((1000, 3, 32, 32), 7, dtype=torch.uint8)
     images[0] += pixels
     targets = torch.arange(1000) % 10
     targets[777] += labels
@@ -331,6 +331,7 @@ def test_samplers_subsets_lists_and_closures_are_told_apart():
 
     pairs = [
         [Subset(dataset, [0, 1, 2]), Subset(dataset, [0, 1, 3])],
+        [Subset(dataset, range(50)), Subset(dataset, range(50, 100))],
         [closure(0.1), closure(0.2)],
         [nn.CrossEntropyLoss(weight=weight) for weight in (torch.ones(3), torch.arange(3.0))],
         [np.arange(50), np.arange(50)[::-1]],
@@ -481,7 +482,8 @@ def test_file_that_is_no_checkpoint_is_named(tmp_path, monkeypatch, kind, langua
         d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=path)
     shown = str(caught.value)
     assert ("whole checkpoint" in shown, "检查点" in shown) == (language == "en", language == "zh")
-    assert "weights_only" not in shown and caught.value.__suppress_context__
+    assert "weights_only" not in shown
+    assert caught.value.__suppress_context__ and caught.value.__cause__ is None
 
 
 def test_full_disk_is_said_and_keeps_the_old_checkpoint(tmp_path):
