@@ -96,8 +96,10 @@ def train(
     net.to(device, memory_format=memory_format(device))
     optimizer = optimizer or torch.optim.SGD(net.parameters(), lr=lr)
     _check_that_they_belong_together(net, optimizer, schedule)
-    settings = {"name": name, "seed": seed, "epochs": int(epochs)}
-    state = Resumable(net, optimizer, schedule, data.train, device, settings)
+    loss = loss or nn.functional.cross_entropy
+    settings = {"name": name, "seed": seed, "epochs": epochs, "precision": precision, "loss": loss}
+    if checkpoint is not None:
+        state = Resumable(net, optimizer, schedule, data, device, settings)
 
     if checkpoint is not None and checkpoint.exists():
         history = state.load(checkpoint)
@@ -105,6 +107,8 @@ def train(
         _warn_if_trained(net)
         history = _new_history(net, data, name, seed, device, precision)
         _seed_everything(seed, data.train)
+        if checkpoint is not None:  # an interrupted first epoch resumes like any other
+            state.save(checkpoint, history)
     _trained_nets.add(net)
 
     if history.epochs < epochs:
@@ -127,7 +131,6 @@ def train(
 def _train_epoch(net, loader, optimizer, schedule, loss, precision, history, bar) -> None:
     """One pass over the training set; appends the training curves to ``history``."""
     device = device_of(net)
-    loss = loss or nn.functional.cross_entropy
     start, samples = time.perf_counter(), 0
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
