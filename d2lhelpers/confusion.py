@@ -69,7 +69,7 @@ def plot_confusion(
     colours = plt.get_cmap("Blues").with_extremes(bad="white")
     drawn = ax.imshow(mistakes, cmap=colours, vmin=0, vmax=largest or 1, interpolation="nearest")
     for (i, j), count in np.ndenumerate(counts):
-        colour = _readable_on(drawn.cmap(drawn.norm(mistakes[i, j])))
+        colour = "black" if i == j else _readable_on(drawn.cmap(drawn.norm(share[i, j])))
         weight = "bold" if i == j else "normal"
         ax.text(j, i, str(count), ha="center", va="center", color=colour, weight=weight)
     ax.set_xticks(range(size), classes, rotation=45, ha="right", rotation_mode="anchor")

@@ -186,15 +186,12 @@ def _fit_losses(ax: Axes) -> None:
     finite = drawn[np.isfinite(drawn)]
     if not len(finite) or finite.min() <= 0 or finite.max() <= 10 * np.median(finite):
         return
-    ax.set_yscale("log")
+    highest = min(finite.max(), 1000 * np.median(finite))
+    ax.set(yscale="log", ylim=(0.8 * finite.min(), 1.25 * highest))
     _plain_ticks(ax.yaxis)
-    limit = 1000 * np.median(finite)
-    if finite.max() > limit:
-        ax.set_ylim(top=limit)
-        for line in ax.lines:
-            if line.get_marker() == _CROSS["marker"]:
-                line.set_ydata(np.minimum(line.get_ydata(), limit))
-                line.set_clip_on(False)
+    for line in ax.lines:
+        if line.get_marker() == _CROSS["marker"]:
+            line.set_ydata(np.minimum(line.get_ydata(), highest))
 
 
 def _plain_ticks(axis: Axis) -> None:

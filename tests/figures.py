@@ -20,7 +20,7 @@ DATA = types.SimpleNamespace(mean=MEAN, std=STD, classes=CLASSES, source="CIFAR-
 
 
 def drawn(draw):
-    """``draw`` for a test: it gives the figure, while a notebook's last line has nothing to echo."""
+    """``draw`` for a test: it gives the figure, though a notebook has nothing to echo."""
 
     @functools.wraps(draw)
     def call(*arguments, **options):

@@ -49,7 +49,7 @@ def test_confusion_of_ten_classes_is_readable():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     for text in ax.texts:
         j, i = text.get_position()
-        colour = ax.images[0].cmap(ax.images[0].norm(ax.images[0].get_array()[i, j]))
+        colour = ax.images[0].to_rgba(ax.images[0].get_array())[i, j]
         assert contrast(matplotlib.colors.to_rgb(text.get_color()), colour[:3]) >= 4.5
 
 

@@ -164,7 +164,11 @@ def test_one_image_and_its_label(label):
 
 def test_mistakes_have_a_mark_a_frame_and_the_true_class():
     figure = show_images(raw(3), torch.tensor([5, 3, 1]), torch.tensor([3, 3, 0]), data=DATA)
-    assert titles(figure) == ["✗ cat\n(dog)", "cat", "✗ airplane\n(automobile)"]
+    assert [title.split() for title in titles(figure)] == [
+        ["✗", "cat", "(dog)"],
+        ["cat"],
+        ["✗", "airplane", "(automobile)"],
+    ]
     framed = [ax.spines["left"].get_visible() for ax in visible(figure)]
     assert framed == [True, False, True]
     assert to_hex(visible(figure)[0].title.get_color()).upper() == "#D55E00"
@@ -268,7 +272,7 @@ def test_the_description_names_what_is_shown():
 # --- show_worst -------------------------------------------------------------------------------
 
 
-def tested(images, labels):
+def data_of(images, labels):
     dataset = types.SimpleNamespace(images=images, labels=labels)
     return a_data_set(test=types.SimpleNamespace(dataset=dataset))
 
@@ -277,19 +281,19 @@ def test_worst_mistakes_come_first():
     images, labels = raw(n=20), torch.zeros(20, dtype=torch.int64)
     scores = torch.zeros(20, 10)
     scores[7, 3], scores[2, 1], scores[5, 0] = 9, 5, 9  # two mistakes, one sure answer
-    figure = show_worst(scores, labels, data=tested(images, labels))
+    figure = show_worst(scores, labels, data=data_of(images, labels))
     assert heading(figure).startswith("Largest losses on the test set — CIFAR-10 (JPEG copy)")
     assert len(visible(figure)) == 16
-    assert [ax.get_title() for ax in visible(figure)[:2]] == [
-        "✗ cat\n(airplane)",
-        "✗ automobile\n(airplane)",
+    assert [title.split() for title in titles(figure)[:2]] == [
+        ["✗", "cat", "(airplane)"],
+        ["✗", "automobile", "(airplane)"],
     ]
     assert np.allclose(pixels_of(figure)[0], images[7].permute(1, 2, 0) / 255)
 
 
 def test_scores_of_other_images_are_refused():
     labels = torch.arange(20) % 10
-    data = tested(raw(n=20), labels)
+    data = data_of(raw(n=20), labels)
     scores = torch.nn.functional.one_hot(labels, 10).float()
     shuffled = torch.randperm(20, generator=torch.Generator().manual_seed(0))
     for kept in (slice(19), shuffled, torch.arange(20).flip(0)):  # fewer, another order

@@ -262,7 +262,10 @@ def test_networks_are_plotted_by_work_and_by_time():
 
 
 def test_a_network_that_diverged_is_a_cross_without_an_accuracy():
-    networks = {"LeNet": spread(0.6, 0.0, 1e6, 30, 1), "VGG": spread(NAN, NAN, 2e7, 120, 3)}
+    networks = {
+        "LeNet": spread(0.6, 0.0, 1_000_000, 30, 1),
+        "VGG": spread(NAN, NAN, 20_000_000, 120, 3),
+    }
     figure = plot_spreads(networks, title="Chapters")
     assert_is_tidy(figure)
     for ax, place in zip(figure.axes, (2e7, 120), strict=True):
