@@ -145,12 +145,12 @@ def characters(width: float) -> int:
 def describe_figure(figure: Figure, text: Text) -> None:
     """Let a notebook that shows ``figure`` also say what it shows, for those who do not see it.
 
-    JupyterLab draws images without their alternative text, and code hosts do so too. What reaches
-    a screen reader in both is a paragraph of its own after the image, in each language, marked in
-    its metadata with ``lang`` and with ``describes``; it takes no room on the page. The image's
-    metadata hold the text in both languages as ``alt``.
+    JupyterLab and code hosts draw an image without the alternative text in its metadata; only
+    nbconvert's pages have it. What reaches a screen reader in all of them is a paragraph of its
+    own after the image, in each language, marked in its metadata with ``lang`` and with
+    ``describes``; it takes no room on the page. The figure's label is the English text.
     """
-    figure.set_gid(text.en)  # also where no notebook is: in an SVG, for whoever asks
+    figure.set_label(text.en)
     if "ipykernel.kernelapp" not in sys.modules:
         return
 
@@ -158,7 +158,7 @@ def describe_figure(figure: Figure, text: Text) -> None:
         from IPython.display import display
 
         del figure._ipython_display_  # the next line displays the figure in the usual way
-        display(figure, metadata={"alt": text._asdict()})
+        display(figure, metadata={"image/png": {"alt": str(text)}})
         for language in chosen_languages():
             line = getattr(text, language)
             paragraph = f'<p lang="{language}" style="{_UNSEEN}">{html.escape(line)}</p>'

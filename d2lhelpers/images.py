@@ -164,7 +164,7 @@ def _description(
         right = sum(a == b for a, b in pairs)
         zh += f"，{right} 张认对"
         en += f", {right} predicted right"
-        mistakes = [(a, b) for a, b in pairs if a != b]
+        mistakes = dict.fromkeys((a, b) for a, b in pairs if a != b)
         if mistakes:
             zh += "；认错的：" + "、".join(f"{b} 认成 {a}" for a, b in mistakes)
             en += "; mistakes: " + ", ".join(f"{b} taken for {a}" for a, b in mistakes)

@@ -32,7 +32,7 @@ def test_confusion(kind):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["cat", "dog"]
     assert ax.get_ylabel() == "true class" and ax.get_xlabel() == "predicted class"
-    assert "cat taken for dog 2 times" in figure.get_gid() and "6 of 8" in figure.get_gid()
+    assert "cat taken for dog 2 times" in figure.get_label() and "6 of 8" in figure.get_label()
     assert heading(figure) == "Confusion matrix (number of images) — CIFAR-10"
     assert heading(plot_confusion(kind([[1]]), ["a"], title="T")) == "T"
     assert_is_tidy(figure)

@@ -199,8 +199,8 @@ def test_wrong_types_and_counts_of_maps(net):
 def test_descriptions_of_filters_and_maps(net):
     weight = torch.tensor([[[[-0.5, 0.25]]], [[[0.0, 2.0]]]])
     assert "2 filters of 1×2 for 1 input channel, weights from -0.5 to 2" in (
-        show_filters(weight).get_gid()
+        show_filters(weight).get_label()
     )
     with torch.no_grad():
         net[0].weight[7] *= 100
-    assert "channel 7 responds most" in show_feature_maps(net, IMAGE, net[0]).get_gid()
+    assert "channel 7 responds most" in show_feature_maps(net, IMAGE, net[0]).get_label()

@@ -259,14 +259,14 @@ def test_nothing_is_drawn_when_refused():
 
 def test_the_description_names_what_is_shown():
     labels, predictions = torch.tensor([5, 3, 1]), torch.tensor([3, 3, 0])
-    assert show_images(raw(3), labels, data=DATA).get_gid() == (
+    assert show_images(raw(3), labels, data=DATA).get_label() == (
         "CIFAR-10 (JPEG copy): 3 images, in order: dog, cat, automobile."
     )
-    mistakes = show_images(raw(3), labels, predictions, data=DATA).get_gid()
+    mistakes = show_images(raw(3), labels, predictions, data=DATA).get_label()
     assert (
         "1 predicted right; mistakes: dog taken for cat, automobile taken for airplane" in mistakes
     )
-    assert show_images(raw(20)).get_gid() == "16 of 20: 16 images."
+    assert show_images(raw(20)).get_label() == "16 of 20: 16 images."
 
 
 # --- show_worst -------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def test_a_run_that_diverged_ends_in_a_cross_where_it_was_last_finite():
     drawn_values = np.concatenate([line.get_ydata() for line in accuracy.lines])
     assert not (drawn_values == 0).any()
     assert_is_tidy(figure)
-    assert "bad: 3 epochs" in figure.get_gid() and "diverged in epoch 3" in figure.get_gid()
+    assert "bad: 3 epochs" in figure.get_label() and "diverged in epoch 3" in figure.get_label()
 
 
 def test_a_run_that_diverged_at_once_is_in_the_legend():
@@ -272,4 +272,4 @@ def test_a_network_that_diverged_is_a_cross_without_an_accuracy():
         assert [x for x, _ in crosses(ax)] == [place]
         assert ax.get_ylim()[0] > 0.5  # the cross does not pull the axis down to 0
     assert "VGG (diverged)" in [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "VGG: 20,000,000 multiply-adds, 120 s, diverged" in figure.get_gid()
+    assert "VGG: 20,000,000 multiply-adds, 120 s, diverged" in figure.get_label()

@@ -71,7 +71,8 @@ def test_a_screen_reader_hears_what_each_figure_shows(shown):
     assert "2 images, in order: 1, 2." in en.data["text/html"]
     assert "2 张图像，依次是 1、2。" in zh.data["text/html"]
     assert (zh.metadata.lang, en.metadata.lang) == ("zh", "en")
-    assert image.metadata.alt == {"zh": zh.data["text/plain"], "en": en.data["text/plain"]}
+    both = f"{zh.data['text/plain']}\n{en.data['text/plain']}"
+    assert image.metadata["image/png"]["alt"] == both
     assert [is_image(output) for output in two] == [True, False, False] * 2
     assert "&lt;T&gt;" in two[1].data["text/html"]
     assert [output.metadata.get("lang") for output in english] == [None, "en"]
