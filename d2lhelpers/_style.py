@@ -139,7 +139,7 @@ def characters(width: float) -> int:
     """How many characters of running text are about as wide as ``width`` inches."""
     import matplotlib.pyplot as plt
 
-    return int(width / (0.0095 * plt.rcParams["font.size"]))
+    return int(width / (0.0091 * plt.rcParams["font.size"]))
 
 
 def describe_figure(figure: Figure, text: Text) -> None:

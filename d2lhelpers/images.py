@@ -48,9 +48,9 @@ def show_images(
             [0, 1].
         labels: N true classes, ints in a tensor, an array or a list; or a single one.
         predictions: N predicted classes, in the same forms.
-        data: where the images come from, as ``load_cifar10`` returns it: any object with
-            ``mean`` and ``std`` (one number, or one a channel, of pixels in [0, 1]), ``classes``
-            (names) and ``source`` (for the title).
+        data: where the images come from, as ``load_cifar10`` returns it; or any object with
+            ``mean`` and ``std`` (one number, or one a channel, of pixels in [0, 1]) and, as far as
+            there are any, ``classes`` (names) and ``source`` (for the title).
         rows: the most rows to show. The grid is smaller where there are fewer images; where there
             are more, the title says how many of them are shown.
         columns: the most columns to show.
@@ -85,12 +85,12 @@ def draw_images(
         )
     pixels = _true_colours(_batch(images), data)
     total = len(pixels)
-    classes = data.classes if data else None
+    classes = getattr(data, "classes", None)
     true = _class_names(labels, classes, total, "labels")
     predicted = _class_names(predictions, classes, total, "predictions")
 
     count = min(total, rows * columns)
-    heading = " — ".join(part for part in (title, data and data.source) if part)
+    heading = " — ".join(part for part in (title, getattr(data, "source", None)) if part)
     if count < total:
         heading = f"{heading} ({count} of {total})" if heading else f"{count} of {total}"
     lines = 0 if true is predicted is None else 2 if true and predicted else 1

@@ -81,6 +81,13 @@ def test_uint8_needs_no_normalisation_undone():
     np.testing.assert_allclose(pixels_of(show_images(images, data=DATA)), shown_as(images))
 
 
+def test_data_of_ones_own_need_not_have_names():
+    images, data = raw(2), types.SimpleNamespace(mean=0.0, std=2.0)
+    figure = show_images(images / 510, [3, 1], data=data)
+    np.testing.assert_allclose(pixels_of(figure), shown_as(images), atol=1e-5)
+    assert (titles(figure), heading(figure)) == (["3", "1"], "")
+
+
 def test_denormalised_values_are_clipped():
     data = a_data_set(mean=0.5, std=0.25)
     figure = show_images(torch.tensor([[[[-9.0, 9.0, 0.0]]]]), data=data)
