@@ -2,7 +2,7 @@
 
 Colours are those of Okabe and Ito, "Color Universal Design" (2008), which readers with a colour
 vision deficiency can tell apart; nothing is told by colour alone. Fonts and sizes are those of
-matplotlib's settings, which only `use_style` changes, so that a reader's own settings hold.
+matplotlib's settings, which only ``use_style`` changes, so that a reader's own settings hold.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
     One line for each module without modules of its own, for one image, and a line of totals. A
     module that is used several times has one line, with the shape of the first use and the
     multiply-adds of all. They are counted, and the network is left, as in
-    :func:`count_multiply_adds`.
+    ``count_multiply_adds``.
 
     Args:
         net: a network that takes a batch of images (N, \\*image_shape).
