@@ -10,14 +10,16 @@ True
 from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board
+from .confusion import plot_confusion
 from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
 from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
 from .evidence import is_higher, standard_error, verdict
 from .exercises import check, hint, solution
+from .features import show_feature_maps, show_filters
 from .history import History, run_table
-from .images import show_feature_maps, show_filters, show_images, show_worst
+from .images import show_images, show_worst
 from .live import live
 from .metrics import accuracy, confusion_matrix, correct_mask, count_correct
 from .nets import (
@@ -25,11 +27,12 @@ from .nets import (
     count_parameters,
     init_he,
     init_weights,
+    init_xavier,
     layer_gradients,
     layer_signals,
     layer_table,
 )
-from .plots import plot_confusion, plot_history, plot_spreads
+from .plots import plot_history, plot_spreads
 from .recipe import (
     best_rate,
     judge_rate,
@@ -64,6 +67,7 @@ __all__ = [
     "hint",
     "init_he",
     "init_weights",
+    "init_xavier",
     "is_higher",
     "is_interactive",
     "judge_rate",

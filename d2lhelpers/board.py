@@ -13,7 +13,7 @@ from ._paths import folder
 from .device import device_of
 from .evaluation import held_out, to_device, without_a_trace
 from .history import CURVES, History
-from .images import show_images
+from .images import draw_images
 from .say import is_interactive, say
 
 
@@ -51,7 +51,7 @@ def tensorboard(history: History, net: nn.Module, data):
                 warnings.simplefilter("ignore", FutureWarning)  # add_graph traces with torch.jit
                 writer.add_graph(net, to_device(X[:1], device_of(net)))
                 if hasattr(data, "mean"):  # else nobody knows the images' true colours
-                    writer.add_figure("samples", show_images(X, y, data=data))
+                    writer.add_figure("samples", draw_images(X, y, data=data))
         yield writer
 
 

@@ -1,5 +1,6 @@
 """What the tests of pictures and charts share: sample images, and what a figure holds."""
 
+import functools
 import io
 import types
 import warnings
@@ -16,6 +17,24 @@ from matplotlib.figure import Figure
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN, STD = torch.tensor([0.49, 0.48, 0.45]), torch.tensor([0.25, 0.24, 0.26])
 DATA = types.SimpleNamespace(mean=MEAN, std=STD, classes=CLASSES, source="CIFAR-10 (JPEG copy)")
+
+
+def drawn(draw):
+    """``draw`` for a test: it gives the figure, though a notebook has nothing to echo."""
+
+    @functools.wraps(draw)
+    def call(*arguments, **options):
+        before = plt.get_fignums()
+        assert draw(*arguments, **options) is None
+        assert len(plt.get_fignums()) == len(before) + 1
+        return plt.gcf()
+
+    return call
+
+
+def a_data_set(**changes):
+    """What stands for an ``ImageData`` where only colours and names matter."""
+    return types.SimpleNamespace(**vars(DATA) | changes)
 
 
 def raw(n=4, channels=3, size=6, seed=0):
