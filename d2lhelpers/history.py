@@ -48,7 +48,7 @@ class History:
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
     epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch.
-    A run that diverged ends with the epoch in which it did, its losses and accuracies there NaN.
+    A run that diverged ends with the epoch in which it did, every curve there NaN.
 
     ``write`` and ``read`` keep it as ``run.json`` beside the run's logs.
     """
@@ -77,6 +77,11 @@ class History:
     def epochs(self) -> int:
         """Epochs trained so far."""
         return len(self.train_loss)
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of the whole training; an epoch in which it diverged has none."""
+        return sum(value for value in self.seconds if math.isfinite(value))
 
     @property
     def diverged(self) -> bool:
@@ -225,7 +230,7 @@ def _row(runs: Sequence[History]) -> dict[str, str]:
         "epochs": f"{max(run.epochs for run in runs)}",
         "seeds": f"{len(runs)}",
         **ends,
-        "seconds": f"{statistics.median(sum(run.seconds) for run in runs):.0f}",
+        "seconds": f"{statistics.median(run.training_seconds for run in runs):.0f}",
     }
 
 

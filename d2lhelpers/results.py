@@ -67,7 +67,7 @@ class Result(Mapping[str, str | int | float]):
             epochs=run.epochs,
             seed=run.seed,
             test_accuracy=math.nan if run.diverged else round(run.test_accuracy[-1], 4),
-            seconds=round(sum(run.seconds), 1),
+            seconds=round(run.training_seconds, 1),
             device=run.device,
             data_source=run.source,
             versions=run.versions,
@@ -174,31 +174,47 @@ def over_seeds(history: History) -> Spread:
     """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
 
     The run itself stands for its own seed if it has the network, the data and the length of those
-    in the file, or if the file has none of its variant; a shorter run does not count.
+    in the file, or if the file has none of its variant; a shorter run does not count, nor does one
+    that diverged. Where there is no other, the mean of a run that diverged is NaN.
 
     Raises:
         ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
     """
     own = Result.of(history)
-    rows = [row for row in read_results() if variant_key(row) == variant_key(own)]
-    if all(recipe_key(row) == recipe_key(own) for row in rows):
+    rows = _full_runs(own)
+    fits = all(recipe_key(row) == recipe_key(own) for row in rows)
+    if not rows or (fits and not history.diverged):
         rows = [row for row in rows if row.seed != own.seed] + [own]
     return spreads(rows)[0]
+
+
+def _full_runs(own: Result) -> list[Result]:
+    """Rows of ``results.csv`` of the run's variant."""
+    return [row for row in read_results() if variant_key(row) == variant_key(own)]
 
 
 def report(history: History) -> None:
     """Say, in both languages, a run's test accuracy, and mean and spread over the full runs.
 
-    Where ``results.csv`` has no full run of its variant, the second half is left out.
+    Where ``results.csv`` has no full run of its variant, the second half is left out. A run that
+    diverged has no accuracy, which is said in its place.
 
     Raises:
         ValueError: as for ``over_seeds``.
     """
     seeds = over_seeds(history)
-    accuracy = history.test_accuracy[-1]
-    zh = f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
-    en = f"This run's test accuracy on {history.source} is {accuracy:.4f}."
-    if any(variant_key(row) == variant_of(history.name) for row in read_results()):
+    zh = f"这次运行在 {history.source} 上的测试准确率是 {history.test_accuracy[-1]:.4f}。"
+    en = f"This run's test accuracy on {history.source} is {history.test_accuracy[-1]:.4f}."
+    if history.diverged:
+        zh = (
+            f"这次运行在 {history.source} 上发散了：第 {history.epochs} 轮里，损失不再是有限的数，"
+            "所以没有测试准确率。试试更小的学习率。"
+        )
+        en = (
+            f"This run on {history.source} diverged: in epoch {history.epochs} its loss was no "
+            "longer finite, so it has no test accuracy. Try a smaller learning rate."
+        )
+    if _full_runs(Result.of(history)):
         zh += (
             f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
             f"标准差 {seeds.deviation:.4f}。"

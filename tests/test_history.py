@@ -17,7 +17,7 @@ def diverged(**changes):
         train_accuracy=[0.1, math.nan],
         test_loss=[math.nan],
         test_accuracy=[math.nan],
-        seconds=[1.0, 1.0],
+        seconds=[1.0, math.nan],
         **changes,
     )
 
