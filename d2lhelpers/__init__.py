@@ -13,9 +13,10 @@ from .board import show_board
 from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
 from .evaluation import evaluate, predict
-from .evidence import is_higher, standard_error, verdict
+from .evidence import is_higher, judge, judge_close, standard_error, verdict
 from .exercises import check, hint, solution
-from .history import History, run_table
+from .experiment import run_experiment
+from .history import History, run_table, table
 from .images import show_feature_maps, show_filters, show_images, show_worst
 from .metrics import accuracy, confusion_matrix, correct_mask, count_correct
 from .nets import (
@@ -39,6 +40,7 @@ from .recipe import (
 )
 from .results import over_seeds, report, spread_table
 from .say import Text, is_interactive, say, use_language
+from .steps import steps_until
 from .training import DivergedError, train
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "init_weights",
     "is_higher",
     "is_interactive",
+    "judge",
+    "judge_close",
     "judge_rate",
     "layer_gradients",
     "layer_signals",
@@ -79,6 +83,7 @@ __all__ = [
     "random_flip",
     "random_greyscale",
     "report",
+    "run_experiment",
     "run_table",
     "say",
     "show_board",
@@ -89,6 +94,8 @@ __all__ = [
     "solution",
     "spread_table",
     "standard_error",
+    "steps_until",
+    "table",
     "train",
     "train_at_best_rate",
     "train_by_protocol",
