@@ -146,9 +146,9 @@ def judge(
             )
         )
     sides = [Sample.of(side, by) for side in claim[::2]]
-    floor = noise_floor([*sides, *(Sample.of(group, by) for group in noise)], by)
     curve = None if callable(by) or not any(side.runs for side in sides) else by
     least = learned if curve else -math.inf
+    floor = noise_floor([*sides, *(Sample.of(group, by) for group in noise)], by, least)
     comparisons = tuple(
         _compare(a, relation, b, floor, margin, curve, least)
         for a, relation, b in zip(sides, relations, sides[1:], strict=False)

@@ -103,8 +103,8 @@ class Sample:
         return self.runs[0].name.partition("/")[2] if self.runs else ""
 
     def has_learned(self, least: float) -> bool:
-        """Whether each run's accuracy (test, else validation, else training) is so high."""
-        return all(_accuracy(run) >= least for run in self.runs)
+        """Whether no run's accuracy (test, else validation, else training) is lower."""
+        return not any(_accuracy(run) < least for run in self.runs)
 
 
 def _is_scalar(side: object) -> bool:
@@ -152,28 +152,29 @@ class Noise(NamedTuple):
     freedom: int
 
 
-def noise_floor(samples: Iterable[Sample], by: Measure) -> Noise | None:
+def noise_floor(samples: Iterable[Sample], by: Measure, learned: float) -> Noise | None:
     """Standard deviation between seeds, pooled over all variants with two seeds or more.
 
     Pooled are the samples and, for test accuracy, the variants of ``results.csv`` on the same data:
     same source, as many training images, and trained at most twice as long (longer training is
-    calmer). The runs at hand stand for those of their variant in the file. Values that are not
-    finite do not count.
+    calmer). The runs at hand stand for those of their variant in the file. What has not learned
+    does not count, for chance is calm too, nor do values that are not finite.
 
     Args:
         samples: of one variant each.
         by: what they measure.
+        learned: the accuracy from which a run has learned.
 
     Returns:
         The deviation and its degrees of freedom; None without two seeds anywhere, or where no seed
         made any difference: then what noise there is does not show.
     """
     samples = _without_repeats(samples)
-    groups = [sample.finite for sample in samples]
+    groups = [sample.finite for sample in samples if sample.has_learned(learned)]
     if by == "test_accuracy":
         at_hand = {run.name for sample in samples for run in sample.runs if len(sample.finite) > 1}
         runs = [run for sample in samples for run in sample.runs]
-        groups += _recorded(runs, leave_out=at_hand)
+        groups += _recorded(runs, learned, leave_out=at_hand)
     groups = [group for group in groups if len(group) > 1]
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum((len(group) - 1) * statistics.variance(group) for group in groups)
@@ -186,7 +187,9 @@ def _without_repeats(samples: Iterable[Sample]) -> list[Sample]:
     return list(by_runs.values())
 
 
-def _recorded(like: Sequence[History], leave_out: Collection[str]) -> list[list[float]]:
+def _recorded(
+    like: Sequence[History], learned: float, leave_out: Collection[str]
+) -> list[list[float]]:
     """Test accuracies in ``results.csv`` on the data of these runs, a list for each variant."""
 
     def fits(row: Result) -> bool:
@@ -199,6 +202,6 @@ def _recorded(like: Sequence[History], leave_out: Collection[str]) -> list[list[
     groups: dict[str, list[float]] = {}
     for row in read_results():
         name = "/".join(variant_key(row))
-        if name not in leave_out and math.isfinite(row.test_accuracy) and fits(row):
+        if name not in leave_out and row.test_accuracy >= learned and fits(row):
             groups.setdefault(name, []).append(row.test_accuracy)
     return list(groups.values())

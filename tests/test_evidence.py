@@ -203,6 +203,18 @@ def test_what_diverged_never_wins_and_never_makes_the_other_win(by):
     assert mark(good, well, runs(*LOW, variant="low"), well, lost, by=by) == "?"
 
 
+def test_what_a_function_measures_of_a_diverged_run_counts():
+    """A run may reach a level before it diverges, or never."""
+    lost = runs(NAN, NAN, NAN, variant="lost")
+    for late in (300.0, Never(300)):
+
+        def by(run, late=late):
+            return late if run.name.endswith("lost") else 100.0 + run.seed
+
+        assert mark(runs(*HIGH), "<", lost, by=by) == "✓"
+        assert mark(runs(*HIGH), ">", lost, by=by) == "✗"
+
+
 def test_numbers_that_are_not_finite_are_undecided():
     for value in (NAN, math.inf, -math.inf):
         for relation in "<>":
@@ -297,6 +309,14 @@ def test_runs_at_hand_stand_for_their_variant_in_the_file():
 def test_a_group_counts_once():
     good, bad = runs(*HIGH), runs(*LOW, variant="bad")
     assert noise_of(good, bad, noise=[good, bad]) == noise_of(good, bad)
+
+
+def test_the_calm_of_what_has_not_learned_does_not_count():
+    stuck = runs(0.1, 0.1, 0.1, variant="stuck")
+    add_results("stuck in the file", 0.1, 0.1)
+    good, bad = runs(*HIGH), runs(*LOW, variant="bad")
+    assert noise_of(good, bad, noise=[stuck]).freedom == 4
+    assert noise_of(good, bad, noise=[stuck], learned=0.05).freedom == 7
 
 
 def test_what_diverged_in_the_file_does_not_count():
