@@ -110,8 +110,14 @@ def variant_key(result: Result) -> tuple[str, str, str]:
     return result.chapter, result.model, result.variant
 
 
-def recipe_key(result: Result) -> tuple[str | int | float, ...]:
-    return tuple(result[column] for column in RECIPE)
+def have_one_recipe(a: Result, b: Result) -> bool:
+    """Whether two results of a variant may stand side by side as its seeds.
+
+    A run that diverged stopped early: its epochs are not compared.
+    """
+    stopped = math.isnan(a.test_accuracy) or math.isnan(b.test_accuracy)
+    columns = [column for column in RECIPE if not (stopped and column == "epochs")]
+    return all(a[column] == b[column] for column in columns)
 
 
 def variant_of(name: str) -> tuple[str, str, str]:
@@ -182,7 +188,7 @@ def over_seeds(history: History) -> Spread:
     """
     own = Result.of(history)
     rows = _full_runs(own)
-    fits = all(recipe_key(row) == recipe_key(own) for row in rows)
+    fits = all(have_one_recipe(row, own) for row in rows)
     if not rows or (fits and not history.diverged):
         rows = [row for row in rows if row.seed != own.seed] + [own]
     return spreads(rows)[0]

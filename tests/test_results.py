@@ -97,6 +97,12 @@ def test_a_seed_that_diverged_leaves_no_mean(empty_course):
     (spread,) = results.spreads(results.read_results())
     assert math.isnan(spread.mean) and len(spread.rows) == 3
     assert [row.seconds for row in spread.rows] == [3.5, 3.5, 1.0]
+    # It stopped early, which makes it no other recipe: no seed replaces the others.
+    early = nan | {"train_loss": [math.nan], "seconds": [math.nan]}
+    writing.add_results([record(seed=1) | early])
+    assert [row.epochs for row in results.read_results()] == [2, 1, 2]
+    history = d2l.History(**record(seed=5, accuracy=0.8), log_dir="")
+    assert [row.seed for row in d2l.over_seeds(history).rows] == [0, 1, 2, 5]
     assert "diverged" in d2l.spread_table({"net": spread})
 
 
