@@ -15,10 +15,11 @@ from .data import ImageData, load_cifar10, load_mnist
 from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
 from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
-from .evidence import is_higher, standard_error, verdict
+from .evidence import is_higher, judge, judge_close, standard_error, verdict
 from .exercises import check, hint, solution
+from .experiment import run_experiment
 from .features import show_feature_maps, show_filters
-from .history import History, run_table
+from .history import History, run_table, table
 from .images import show_images, show_worst
 from .live import live
 from .metrics import accuracy, confusion_matrix, correct_mask, count_correct
@@ -44,6 +45,7 @@ from .recipe import (
 )
 from .results import over_seeds, report, spread_table
 from .say import Text, is_interactive, say, use_language
+from .steps import steps_until
 from .training import DivergedError, train
 
 __all__ = [
@@ -70,6 +72,8 @@ __all__ = [
     "init_xavier",
     "is_higher",
     "is_interactive",
+    "judge",
+    "judge_close",
     "judge_rate",
     "layer_gradients",
     "layer_signals",
@@ -88,6 +92,7 @@ __all__ = [
     "random_flip",
     "random_greyscale",
     "report",
+    "run_experiment",
     "run_table",
     "say",
     "show_board",
@@ -98,6 +103,8 @@ __all__ = [
     "solution",
     "spread_table",
     "standard_error",
+    "steps_until",
+    "table",
     "train",
     "train_at_best_rate",
     "train_by_protocol",

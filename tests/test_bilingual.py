@@ -26,13 +26,9 @@ MODULES = [
 ]
 
 NOT_YET = {
-    "checkpoints",
     "data",
     "evaluation",
-    "evidence",
-    "history",
     "recipe",
-    "results",
     "sources",
     "synthetic",
     "training",
