@@ -32,11 +32,20 @@ IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 class DownloadError(Exception):
-    """A data set cannot be downloaded; ``text`` says why, mirror by mirror."""
+    """A data set cannot be downloaded.
 
-    def __init__(self, text: Text):
+    Attributes:
+        cause: why, in a few words.
+        text: why, mirror by mirror.
+    """
+
+    def __init__(self, cause: Text, text: Text):
         super().__init__(text)
-        self.text = text
+        self.cause, self.text = cause, text
+
+    @classmethod
+    def of_mirrors(cls, failures: Iterable[Text]) -> "DownloadError":
+        return cls(Text(zh="没有可用的镜像", en="no mirror delivers"), joined(failures))
 
 
 def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
@@ -61,7 +70,7 @@ def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
                 _download(reading, root, time.monotonic() + seconds)
             return reading, store(reading, root)
     except OSError as error:
-        raise DownloadError(_as_text(error)) from error
+        raise DownloadError(_as_text(error), _as_text(error)) from error
 
 
 def store(reading: Reading, root: Path) -> dict[Path, Path]:
@@ -118,7 +127,7 @@ def _download(reading: Reading, root: Path, deadline: float) -> None:
             mirrors.remove(mirror)
             mirrors.append(mirror)  # the last one to be asked for the other archives
         else:
-            raise DownloadError(joined(failures))
+            raise DownloadError.of_mirrors(failures)
 
 
 def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
@@ -182,7 +191,7 @@ def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
     failures = dict(outcome)  # a late thread may still write
     answering = [mirror for mirror, failure in failures.items() if failure is None]
     if not answering:
-        raise DownloadError(joined(failures.values()))
+        raise DownloadError.of_mirrors(failures.values())
     return answering
 
 

@@ -169,7 +169,7 @@ def _find(data_set: DataSet, root: Path, stacklevel: int) -> tuple[Arrays | None
             try:
                 reading, kept = complete(data_set, root)
             except DownloadError as error:
-                failure = error.text
+                failure = error
     damaged = [flaw for flaw in flaws if not flaw.is_missing]
     if damaged:
         text = _damaged_message(damaged, kept)
@@ -196,7 +196,9 @@ def _place(data_set: DataSet, root: Path) -> Path:
 # -------------------------------------------------------------------------------- words
 
 
-def _why(reading: Reading, root: Path, flaws: list[Flaw], failure: Text) -> tuple[Text, Text]:
+def _why(
+    reading: Reading, root: Path, flaws: list[Flaw], failure: DownloadError
+) -> tuple[Text, Text]:
     """Why there is no real data: in a clause, and in full."""
     named = [flaw.text for flaw in flaws if not flaw.is_missing]
     if reading.parts:  # where all files are missing, none is worth a word
@@ -206,9 +208,11 @@ def _why(reading: Reading, root: Path, flaws: list[Flaw], failure: Text) -> tupl
         zh=f"{root} 里没有可用的 {_files(reading.data_set).zh}",
         en=f"no usable {_files(reading.data_set).en} in {root}",
     )
-    failed = Text(zh="下载也失败了", en="the download failed")
-    full = Text(zh=f"下载失败（{failure.zh}）", en=f"download failed ({failure.en})")
-    return joined([*(named[:1] or [folder]), failed]), joined([folder, *named, full])
+    brief, full = (
+        Text(zh=f"下载失败（{why.zh}）", en=f"download failed ({why.en})")
+        for why in (failure.cause, failure.text)
+    )
+    return joined([*(named[:1] or [folder]), brief]), joined([folder, *named, full])
 
 
 def _damaged_message(damaged: list[Flaw], kept: dict[Path, Path]) -> Text:

@@ -157,9 +157,9 @@ def test_read_only_folder_with_data(name, small, genuine, monkeypatch, no_warnin
 def test_folder_that_cannot_be_written(name, small, tmp_path):
     (tmp_path / "file").write_text("no folder")
     root = tmp_path / "file" / "data"
-    with pytest.warns(StandInWarning, match="NotADirectoryError"):
+    with pytest.warns(StandInWarning, match=r"NotADirectory|FileExists"):
         assert not LOADERS[name](root=root).is_real
-    with pytest.raises(FileNotFoundError, match="NotADirectoryError"):
+    with pytest.raises(FileNotFoundError, match=r"NotADirectory|FileExists"):
         LOADERS[name](root=root, source="real")
 
 
@@ -443,7 +443,7 @@ def test_archive_put_in_place_by_hand_is_used(small, genuine, no_warnings):
 
 
 def test_truncated_archive_is_named(small):
-    archive = _archive_by_hand("CIFAR-10", small, cut=-100)
+    archive = _archive_by_hand("CIFAR-10", small, cut=5000)
     with pytest.warns(DamagedDataWarning, match=re.escape(str(archive))):
         found = fetch("CIFAR-10", small)
     assert not found.is_real and str(archive) in found.cause.en and str(archive) in found.cause.zh
@@ -543,7 +543,9 @@ def _not_found(mirror):
 
 
 def _truncated(mirror):
-    mirror.contents = {path: content[:-20] for path, content in mirror.contents.items()}
+    mirror.contents = {
+        path: content[: len(content) // 2] for path, content in mirror.contents.items()
+    }
 
 
 def _tampered(mirror):
@@ -604,7 +606,7 @@ def test_failed_download_leaves_nothing_behind(
         LOADERS[name](root=small, source="real")
     with pytest.warns(StandInWarning):
         assert not LOADERS[name](root=small).is_real
-    assert re.search(why, fetch(name, small).reason.zh)
+    assert re.search(why, fetch(name, small).reason.en)
     assert [path for path in small.rglob("*") if path.name != f".{name}.lock"] == []
     assert socket.getdefaulttimeout() is None
 
