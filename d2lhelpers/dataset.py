@@ -1,6 +1,7 @@
 """Labelled images in memory, as a data set and a loader of PyTorch that make whole batches."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from .say import Text
 Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Batch(Sequence):
     """A whole batch that also is the sequence of its pairs, as any `collate_fn` expects them.
 
@@ -37,6 +38,10 @@ class Batch(Sequence):
 def whole_batch(batch: Sequence) -> tuple[torch.Tensor, torch.Tensor]:
     """The fast ``collate_fn``: takes a `Batch` as it is, and collates anything else as usual."""
     return (batch.X, batch.y) if isinstance(batch, Batch) else default_collate(batch)
+
+
+def _cpu_is_default() -> bool:
+    return torch.get_default_device().type == "cpu"
 
 
 class PortableGenerator(torch.Generator):
@@ -175,7 +180,8 @@ class ImageDataset(Dataset):
         self._seed_worker()
         for change in self.augment:
             size = len(images)
-            with torch.device("cpu"):  # where the generator is, whatever the default device
+            # The generator is on the CPU, so draws have to be there as well.
+            with nullcontext() if _cpu_is_default() else torch.device("cpu"):
                 images = change(images, self.generator)
             if images.dtype != torch.uint8 or len(images) != size:
                 name = getattr(change, "__name__", change)
@@ -213,10 +219,13 @@ class ImageLoader(DataLoader):
         )
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return super().__iter__() if _cpu_is_default() else self._made_on_cpu()
+
+    def _made_on_cpu(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         with torch.device("cpu"):
             batches = super().__iter__()
         while True:
-            with torch.device("cpu"):  # not around the yield: the caller has a default of his own
+            with torch.device("cpu"):  # not around the yield: the caller has another default
                 batch = next(batches, None)
             if batch is None:
                 return
