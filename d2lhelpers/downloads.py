@@ -63,10 +63,6 @@ def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
         with _alone(root / f".{data_set.name}.lock", seconds):
             reading = read_files(data_set, root)  # another process may have been at work
             if reading.missing:
-                say(
-                    zh=f"正在下载 {data_set.name}（约 {data_set.megabytes} MB）到 {root}……",
-                    en=f"Downloading {data_set.name} (about {data_set.megabytes} MB) to {root} …",
-                )
                 _download(reading, root, time.monotonic() + seconds)
             return reading, store(reading, root)
     except OSError as error:
@@ -105,8 +101,12 @@ def _free_name(path: Path) -> Path:
 
 def _download(reading: Reading, root: Path, deadline: float) -> None:
     """Fetch every archive that is needed from the first mirror that delivers it intact."""
-    archives = reading.missing_archives
-    mirrors = _answering(reading.data_set.mirrors, archives[0].rpartition("/")[2])
+    data_set, archives = reading.data_set, reading.missing_archives
+    mirrors = _answering(data_set.mirrors, archives[0].rpartition("/")[2])
+    say(
+        zh=f"正在下载 {data_set.name}（约 {data_set.megabytes} MB）到 {root}……",
+        en=f"Downloading {data_set.name} (about {data_set.megabytes} MB) to {root} …",
+    )
     for archive in archives:
         failures = []
         for mirror in list(mirrors):
@@ -118,7 +118,7 @@ def _download(reading: Reading, root: Path, deadline: float) -> None:
                 with tempfile.TemporaryFile(dir=root) as file:
                     _transfer(url, file, time.monotonic() + share)
                     file.seek(0)
-                    reading.unpack(archive, file, url, keep=reading.data_set.files)
+                    reading.unpack(archive, file, url, keep=data_set.files)
                 break
             except Flaw as flaw:
                 failures.append(flaw.text)

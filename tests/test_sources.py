@@ -760,6 +760,19 @@ def test_without_network_one_short_warning_in_both_languages(name, small):
     assert np.array_equal(loaded.test.dataset.labels, stand_in.test_labels)
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_warnings_obey_the_chosen_language(language, small, monkeypatch):
+    monkeypatch.setenv("D2L_LANGUAGE", language)
+    damaged = _raw(_empty)("MNIST", small)
+    with pytest.warns() as caught:
+        load_mnist(root=small)
+    assert len(caught) == 2
+    for warning in caught:
+        text = str(warning.message).replace(str(damaged), "")
+        assert text.isascii() == (language == "en")
+    assert len(text.strip().splitlines()) == 3
+
+
 @both
 def test_real_refuses_the_stand_in(name, small):
     with pytest.raises(FileNotFoundError) as error:
@@ -777,8 +790,9 @@ def test_synthetic_looks_nowhere_and_is_silent(name, small, mirror, no_warnings)
     assert mirror.gets == []
 
 
-def test_fetch_without_network(small, no_warnings):
+def test_fetch_without_network(small, no_warnings, capsys):
     found = fetch("MNIST", small)
+    assert capsys.readouterr().out == ""  # nothing is downloading
     assert (found.name, found.is_real, found.where) == ("MNIST", False, None)
     assert found.source == "synthetic stand-in for MNIST"
     assert REFUSED in found.reason.zh and REFUSED in found.reason.en
