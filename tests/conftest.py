@@ -54,5 +54,5 @@ def small(monkeypatch, tmp_path):
         monkeypatch.setenv(variable, "127.0.0.1")
     monkeypatch.setattr(sources, "_warned", set())
     tiny_data.patch_data(monkeypatch.setattr)
-    tiny_data.patch_torchvision(monkeypatch.setattr, url)
+    tiny_data.patch_mirrors(monkeypatch.setattr, url)
     return tmp_path / "root"
