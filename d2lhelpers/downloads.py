@@ -48,6 +48,9 @@ class DownloadError(Exception):
         return cls(Text(zh="没有可用的镜像", en="no mirror delivers"), joined(failures))
 
 
+_TOO_SLOW = Text(zh="传得太慢", en="the transfer was too slow")
+
+
 def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
     """Download the parts that are missing in `root`, and store them there.
 
@@ -153,7 +156,7 @@ def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
                 file.write(chunk)
                 bar.update(len(chunk))
                 if time.monotonic() > deadline:
-                    raise TimeoutError("the transfer was too slow")
+                    raise TimeoutError(_TOO_SLOW)
 
 
 def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
@@ -219,7 +222,11 @@ def _alone(path: Path, seconds: float) -> Iterator[None]:
                 )
                 has_waited = True
             if time.monotonic() > deadline:
-                raise TimeoutError(f"another process has held {path} for {seconds:.0f} s")
+                held = Text(
+                    zh=f"另一个进程占用 {path} 已有 {seconds:.0f} 秒",
+                    en=f"another process has held {path} for {seconds:.0f} s",
+                )
+                raise TimeoutError(held)
             time.sleep(0.1)
         yield
 

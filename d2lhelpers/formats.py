@@ -170,6 +170,7 @@ def _sha256(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array, dtype=np.uint8)).hexdigest()
 
 
+_NOT_IDX = Text(zh="开头不像字节型 IDX 文件", en="it does not begin like an IDX file of bytes")
 _ALTERED = Text(zh="内容与公布的校验和不符", en="its contents do not have the published checksum")
 
 
@@ -180,9 +181,7 @@ def _parse_mnist(data_set: DataSet, part: str, content: bytes) -> np.ndarray:
     """
     data = np.frombuffer(bytearray(content), np.uint8)  # bytes would give a read-only array
     if data[:3].tolist() != [0, 0, 8]:
-        raise ValueError(
-            Text(zh="开头不像字节型 IDX 文件", en="it does not begin like an IDX file of bytes")
-        )
+        raise ValueError(_NOT_IDX)
     header = 4 + 4 * int(data[3])
     array = data[header:].reshape(data[4:header].view(">u4").tolist())
     check(data_set, part, array)
