@@ -4,11 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .course import run, stamp
-from .course.export import export
-from .course.notebooks import NotebookFailure, build_folder, notebooks
-from .course.results import update_readme
-from .say import LANGUAGES
+from .say import LANGUAGES, Text
 from .sources import fetch
 
 
@@ -35,11 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     data.set_defaults(command=_data)
 
     table = commands.add_parser("results", help="write the README's table from results.csv")
-    table.set_defaults(command=lambda _: update_readme())
+    table.set_defaults(command=_results)
 
     edition = commands.add_parser("export", help="write one language's notebooks and static site")
     edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
-    edition.add_argument("--to", type=Path, default=build_folder() / "site", help="folder")
+    edition.add_argument("--to", type=Path, help="folder; default: build/site")
     edition.set_defaults(command=_export)
 
     publish = commands.add_parser("stamp", help="put the published address into notebooks, README")
@@ -49,10 +45,29 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)
-    return options.command(options) or 0
+    try:
+        return options.command(options) or 0
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("d2lhelpers"):
+            raise
+        print(_extra_missing(error.name), file=sys.stderr)
+        return 2
+
+
+def _extra_missing(module: str) -> Text:
+    """What to do where only the reader's half is installed: commands import ``course`` late."""
+    return Text(
+        zh=f"没有 {module}：这条命令需要附加包 [course]。在课程目录里运行 "
+        'pip install ".[course]"。',
+        en=f"{module} is missing: this command needs the extra [course]. Run "
+        'pip install ".[course]" in the course\'s folder.',
+    )
 
 
 def _run(options) -> int:
+    from .course import run
+    from .course.notebooks import NotebookFailure, notebooks
+
     missing = [path for path in options.notebooks if not path.exists()]
     if missing:
         print(f"no such notebook: {', '.join(map(str, missing))}", file=sys.stderr)
@@ -86,12 +101,24 @@ def _data(_) -> int:
     return 0 if all(each.is_real for each in found) else 1
 
 
+def _results(_) -> None:
+    from .course.results import update_readme
+
+    update_readme()
+
+
 def _export(options) -> None:
-    paths = export(options.lang, options.to)
-    _say(f"{len(paths)} files; begin with {options.to / options.lang / 'index.html'}")
+    from .course.export import export
+    from .course.notebooks import build_folder
+
+    folder = options.to or build_folder() / "site"
+    paths = export(options.lang, folder)
+    _say(f"{len(paths)} files; begin with {folder / options.lang / 'index.html'}")
 
 
 def _stamp(_) -> int:
+    from .course import stamp
+
     try:
         address = stamp.repository()
     except ValueError as error:
