@@ -4,6 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from .course import run, stamp
+from .course.export import export
+from .course.notebooks import NotebookFailure, build_folder, notebooks
+from .course.results import update_readme
 from .say import LANGUAGES, Text
 from .sources import fetch
 
@@ -31,11 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     data.set_defaults(command=_data)
 
     table = commands.add_parser("results", help="write the README's table from results.csv")
-    table.set_defaults(command=_results)
+    table.set_defaults(command=lambda _: update_readme())
 
     edition = commands.add_parser("export", help="write one language's notebooks and static site")
     edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
-    edition.add_argument("--to", type=Path, help="folder; default: build/site")
+    edition.add_argument("--to", type=Path, default=build_folder() / "site", help="folder")
     edition.set_defaults(command=_export)
 
     publish = commands.add_parser("stamp", help="put the published address into notebooks, README")
@@ -48,25 +52,22 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.command(options) or 0
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("d2lhelpers"):
-            raise
-        print(_extra_missing(error.name), file=sys.stderr)
+        print(_extra_missing(error), file=sys.stderr)
         return 2
 
 
-def _extra_missing(module: str) -> Text:
-    """What to do where only the reader's half is installed: commands import ``course`` late."""
+def _extra_missing(error: ModuleNotFoundError) -> Text:
+    """What to do after a plain install, which holds only what readers need."""
     return Text(
-        zh=f"没有 {module}：这条命令需要附加包 [course]。在课程目录里运行 "
+        zh=f"没有 {error.name}：这条命令需要附加包 [course]。在课程目录里运行 "
         'pip install ".[course]"。',
-        en=f"{module} is missing: this command needs the extra [course]. Run "
+        en=f"{error.name} is missing: this command needs the extra [course]. Run "
         'pip install ".[course]" in the course\'s folder.',
     )
 
 
 def _run(options) -> int:
-    from .course import run
-    from .course.notebooks import NotebookFailure, notebooks
+    import papermill  # noqa: F401  where it is missing, say so before data are fetched
 
     missing = [path for path in options.notebooks if not path.exists()]
     if missing:
@@ -101,24 +102,12 @@ def _data(_) -> int:
     return 0 if all(each.is_real for each in found) else 1
 
 
-def _results(_) -> None:
-    from .course.results import update_readme
-
-    update_readme()
-
-
 def _export(options) -> None:
-    from .course.export import export
-    from .course.notebooks import build_folder
-
-    folder = options.to or build_folder() / "site"
-    paths = export(options.lang, folder)
-    _say(f"{len(paths)} files; begin with {folder / options.lang / 'index.html'}")
+    paths = export(options.lang, options.to)
+    _say(f"{len(paths)} files; begin with {options.to / options.lang / 'index.html'}")
 
 
 def _stamp(_) -> int:
-    from .course import stamp
-
     try:
         address = stamp.repository()
     except ValueError as error:

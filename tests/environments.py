@@ -6,6 +6,7 @@ with their metadata, so that pip counts them as installed.
 
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -48,16 +49,16 @@ def create(folder: Path, lines: Iterable[str]) -> Path:
     Returns:
         Its Python.
     """
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     linked = folder / "linked"
     linked.mkdir()
-    for distribution in closure(lines).values():
+    for distribution in closure(["pip", *lines]).values():
         for name in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
             if not (linked / name).exists():
                 (linked / name).symlink_to(distribution.locate_file(name).resolve())
-    # Where venv brings its own setuptools, an old one, the linked one would stand behind it.
-    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools")
+    if (shared := Path(sys.prefix, "share")).exists():  # nbconvert's templates and the like
+        (folder / "venv" / "share").symlink_to(shared)
     command = "import sysconfig; print(sysconfig.get_path('purelib'))"
     (Path(run(python, "-c", command).stdout.strip()) / "linked.pth").write_text(f"{linked}\n")
     return python
@@ -88,7 +89,10 @@ def attempt(python: Path, *arguments: str | Path, folder: Path | None = None):
     )
 
 
-def install(python: Path, *extras: str) -> None:
-    """``pip install .[extras]`` of this project, from what is linked alone."""
-    wanted = f"{PROJECT}[{','.join(extras)}]" if extras else str(PROJECT)
-    run(python, "-m", "pip", "install", "--no-index", "--no-build-isolation", wanted)
+def copy_source(folder: Path) -> Path:
+    """A copy of what pip builds the package from, for a build in the checkout leaves traces."""
+    cache = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT / "d2lhelpers", folder / "d2lhelpers", ignore=cache)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, folder)
+    return folder

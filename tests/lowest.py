@@ -1,7 +1,7 @@
 """Prints pip constraints that hold every dependency at the lowest version that is promised.
 
-    python tests/lowest.py > lowest.txt
-    pip install -c lowest.txt ".[course]"
+python tests/lowest.py > lowest.txt
+pip install -c lowest.txt ".[course]"
 """
 
 import re
@@ -13,8 +13,9 @@ def constraints() -> list[str]:
     """``name==version`` of each lower bound in ``pyproject.toml``."""
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     project = tomllib.loads(text)["project"]
-    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
-    return [re.fullmatch(r"([\w-]+)>=([\w.]+)", line).expand(r"\1==\2") for line in wanted]
+    wanted = [project["dependencies"], *project["optional-dependencies"].values()]
+    bound = re.compile(r"([\w-]+)>=([\w.]+)")
+    return [bound.fullmatch(line).expand(r"\1==\2") for lines in wanted for line in lines]
 
 
 if __name__ == "__main__":
