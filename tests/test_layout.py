@@ -25,6 +25,8 @@ EXPECTED = {
     "use_language",
 }
 """Exported for readers' own code, though no chapter calls them."""
+MODULES = {"results"}
+"""Not exported, but imported by chapters that compare with stored runs."""
 
 
 def module_name(path, package=PACKAGE):
@@ -126,7 +128,7 @@ def test_what_is_imported_is_declared(extra):
     names = {
         each.split(".")[0]
         for name, tree in modules.items()
-        if extra or not name.startswith("d2lhelpers.course")
+        if extra or not name.startswith(("d2lhelpers.course", "d2lhelpers.__main__"))
         for each in imported(name, tree, modules)
     }
     names -= {"d2lhelpers", *sys.stdlib_module_names}
@@ -137,20 +139,26 @@ def test_what_is_imported_is_declared(extra):
 
 
 def chapter_names(path):
-    """Names that a chapter's code takes from the helpers, as ``d2l.name``."""
+    """Names that a chapter's code takes from the helpers, ``d2l.name`` or imported."""
     code = "\n".join(
         cell.source for cell in files.read_notebook(path).cells if cell.cell_type == "code"
     )
+    nodes = list(ast.walk(ast.parse(code)))
     return {
         node.attr
-        for node in ast.walk(ast.parse(code))
+        for node in nodes
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "d2l"
+    } | {
+        alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("d2lhelpers")
+        for alias in node.names
     }
 
 
 @pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 def test_chapter_uses_exported_names_only(path):
-    assert chapter_names(path) <= set(d2lhelpers.__all__)
+    assert chapter_names(path) <= {*d2lhelpers.__all__, *MODULES}
 
 
 def test_every_exported_name_is_used_or_expected():
