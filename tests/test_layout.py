@@ -18,6 +18,8 @@ EXPECTED = {
     "ImageData",
     "Text",
     "correct_mask",
+    "draw_block",
+    "draw_network",
     "hint",
     "is_interactive",
     "solution",
