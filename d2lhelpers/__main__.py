@@ -8,7 +8,7 @@ from .course import run, stamp
 from .course.export import export
 from .course.notebooks import NotebookFailure, build_folder, notebooks
 from .course.results import update_readme
-from .say import LANGUAGES
+from .say import LANGUAGES, Text
 from .sources import fetch
 
 
@@ -49,10 +49,26 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)
-    return options.command(options) or 0
+    try:
+        return options.command(options) or 0
+    except ModuleNotFoundError as error:
+        print(_extra_missing(error), file=sys.stderr)
+        return 2
+
+
+def _extra_missing(error: ModuleNotFoundError) -> Text:
+    """What to do after a plain install, which holds only what readers need."""
+    return Text(
+        zh=f"没有 {error.name}：这条命令需要附加包 [course]。在课程目录里运行 "
+        'pip install ".[course]"。',
+        en=f"{error.name} is missing: this command needs the extra [course]. Run "
+        'pip install ".[course]" in the course\'s folder.',
+    )
 
 
 def _run(options) -> int:
+    import papermill  # noqa: F401  where it is missing, say so before data are fetched
+
     missing = [path for path in options.notebooks if not path.exists()]
     if missing:
         print(f"no such notebook: {', '.join(map(str, missing))}", file=sys.stderr)

@@ -4,17 +4,20 @@ The site stands on nbconvert, its templates in ``templates/course``. Formulas be
 browsers draw without a script or a font from elsewhere.
 """
 
+from __future__ import annotations
+
 import copy
 import re
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 from .._paths import write_atomically
 from ..say import LANGUAGES
 from .notebooks import notebooks, read_notebook
 from .results import headline_cells, headlines
+
+if TYPE_CHECKING:
+    import nbformat
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -117,6 +120,8 @@ def export(language: str, folder: Path) -> list[Path]:
     Raises:
         ValueError: the course has no such language.
     """
+    import nbformat
+
     editions = [(path.stem, one_language(read_notebook(path), language)) for path in notebooks()]
     chapters = [{"name": name, **_heading(edition)} for name, edition in editions]
     words, other = WORDS[language], next(iter(LANGUAGES.keys() - {language}))

@@ -1,12 +1,16 @@
 """The notebooks of the course as files: list and read them, find cells, keep stored outputs."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from .._paths import project_folder, write_atomically
+
+if TYPE_CHECKING:
+    import nbformat
 
 EXERCISE = "exercise"
 """Tag of a code cell with a blank for the reader; it is stored without outputs."""
@@ -23,6 +27,8 @@ def notebooks() -> list[Path]:
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """The notebook in ``path``, in the current format."""
+    import nbformat
+
     return nbformat.read(path, as_version=4)
 
 
@@ -87,6 +93,8 @@ def save_outputs(executed: Path, path: Path) -> None:
     Raises:
         NotebookFailure: the notebook's code is not what was executed.
     """
+    import nbformat
+
     notebook, copy = read_notebook(path), read_notebook(executed)
     if code_digest(notebook) != code_digest(copy):
         raise NotebookFailure(
