@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,9 @@ class History:
     test_accuracy: list[float] = dataclasses.field(default_factory=list)
     learning_rate: list[float] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
+    execution: str = dataclasses.field(
+        default_factory=lambda: os.environ.get("D2L_EXECUTION", "")
+    )  # of the notebook, where the course's commands execute one
 
     @property
     def epochs(self) -> int:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_results() -> list[dict]:
     """Rows of ``results.csv`` with numbers as numbers; an empty list where there is no file."""
     if not results_file().exists():
         return []
-    with results_file().open(newline="", encoding="utf-8") as file:
+    with results_file().open(newline="", encoding="utf-8-sig") as file:  # Excel leaves a BOM
         rows = list(csv.DictReader(file))
     for row in rows:
         for column in ("parameters", "multiply_adds", "train_samples", "epochs", "seed"):
@@ -109,9 +110,10 @@ def spreads(rows: list[dict]) -> list[Spread]:
     result = []
     for variant, group in groups.items():
         values = [row["test_accuracy"] for row in group]
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        mean = statistics.mean(values)
+        deviation = statistics.stdev(values) if len(values) > 1 and math.isfinite(mean) else 0.0
         seconds = statistics.median(row["seconds"] for row in group)
-        result.append(Spread(*variant, group, statistics.mean(values), deviation, seconds))
+        result.append(Spread(*variant, group, mean, deviation, seconds))
     return result
 
 

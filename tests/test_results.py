@@ -1,14 +1,10 @@
-"""Results of full runs: kept, replaced, averaged over seeds, shown in the README."""
-
-import csv
+"""Results of full runs: averaged over seeds, told."""
 
 import pytest
 
 import d2lhelpers as d2l
 from d2lhelpers import results
 from d2lhelpers.course import results as writing
-
-ROOT = results.project_folder()
 
 
 @pytest.fixture
@@ -32,46 +28,6 @@ def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
         "seconds": [1.0, 2.5],
         "started": 0.0,
     }
-
-
-def test_results_are_kept_and_replaced(empty_course):
-    writing.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
-    writing.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
-    rows = results.read_results()
-    assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
-        ("01_good", 0, 0.7),
-        ("01_good", 1, 0.9),
-        ("02_bad", 0, 0.9),
-    ]
-    assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
-    with results.results_file().open() as file:
-        assert tuple(next(csv.reader(file))) == results.RESULT_COLUMNS
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"parameters": 11},
-        {"multiply_adds": 1},
-        {"train_samples": 1000},
-        {"train_loss": [2.0]},
-        {"source": "MNIST, another copy"},
-    ],
-)
-def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course, change):
-    other = record(seed=1, name="01_good/Net/other")
-    writing.add_results([*(record(seed=s) for s in range(3)), other])
-    writing.add_results([record(seed=2, accuracy=0.5) | change])
-    rows = results.read_results()
-    assert [(r["variant"], r["seed"], r["test_accuracy"]) for r in rows] == [
-        ("plain", 2, 0.5),
-        ("other", 1, 0.9),
-    ]
-
-
-def test_runs_that_never_saw_the_test_set_are_no_results(empty_course):
-    writing.add_results([record() | {"test_accuracy": []}])
-    assert results.read_results() == []
 
 
 def test_mean_and_deviation_over_seeds(empty_course):
@@ -114,16 +70,6 @@ def test_table_of_networks():
         assert lines[1][:end].endswith(value)
 
 
-def test_only_headlines_are_in_the_readme(empty_course):
-    writing.add_results([record(seed=s) for s in range(2)])
-    assert "Net" not in writing.results_table()
-
-
-def test_readme_shows_the_results():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert writing.readme_with_table(text) == text
-
-
 def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
     def history(seed, accuracy, epochs=2, **others):
         fields = {key: value for key, value in record().items() if key != "versions"}
@@ -156,11 +102,3 @@ def test_a_run_that_cannot_be_a_result_says_why(empty_course, change, message):
     fields = {key: value for key, value in record().items() if key != "versions"} | change
     with pytest.raises(ValueError, match=message):
         d2l.report(d2l.History(**fields, log_dir=""))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "<!-- results: start -->", "<!-- results: end --><!-- results: start -->"]
-)
-def test_a_readme_without_its_markers_is_told_where_they_belong(text):
-    with pytest.raises(ValueError, match="<!-- results: start --> and then <!-- results: end -->"):
-        writing.readme_with_table(text)

@@ -1,6 +1,7 @@
 """Writing ``notebooks/results.csv``, and the README's table of it."""
 
 import csv
+import math
 from pathlib import Path
 
 from .._paths import project_folder, write_atomically
@@ -15,6 +16,18 @@ from ..results import (
     variant_key,
 )
 from .readme import with_section
+
+
+def keep_results(runs: list[dict]) -> None:
+    """Add run records to ``results.csv``, and make the README's table of it anew.
+
+    Another process that does so waits, so that neither loses what the other adds.
+    """
+    from filelock import FileLock
+
+    with FileLock(results_file().with_name(".results.lock"), timeout=60):
+        add_results(runs)
+        update_readme()
 
 
 def add_results(runs: list[dict]) -> None:
@@ -59,12 +72,13 @@ def headline_cells(spread: Spread) -> list[str]:
         Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
     """
     row = spread.rows[0]
+    accuracy = f"{spread.mean:.4f} ± {spread.deviation:.4f}"
     return [
         f"{spread.model} ({spread.variant})",
         f"{row['parameters']:,}",
         f"{row['multiply_adds'] / 1e6:.2f} M",
         str(row["epochs"]),
-        f"{spread.mean:.4f} ± {spread.deviation:.4f}",
+        accuracy if math.isfinite(spread.mean) else "发散 diverged",
         f"{spread.seconds:.0f}",
         row["data_source"],
     ]
