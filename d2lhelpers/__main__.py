@@ -110,9 +110,8 @@ def _run(options) -> int:
 
 def _run_quick(paths: list[Path], options) -> int:
     given = {name: parse_value(text) for name, text in options.parameters}
-    source = {} if "SOURCE" in given else {"SOURCE": run.source_at_hand()}
     try:
-        jobs = run.quick_jobs(paths, source | given)
+        jobs = run.quick_jobs(paths, given.get("SOURCE") or run.source_at_hand(), given)
     except ValueError as error:
         raise _CannotError(error) from None
     copies, logs = _seen_from_here(build_folder() / "notebooks"), _seen_from_here(folder("runs"))

@@ -44,7 +44,7 @@ def main() -> int:
         variables = INSTRUCTIONS[instructions] | {"OMP_NUM_THREADS": threads}
         os.environ["D2L_RUNS"] = str(copies / "runs")
         start = time.perf_counter()
-        jobs = run.quick_jobs(paths, {"SOURCE": source, "SEED": seed})
+        jobs = run.quick_jobs(paths, source, {"SEED": seed})
         results = list(run.quick_runs(jobs, copies, variables))
         cells = "".join(f"{_cell(result):>10}" for result in results)
         seconds = time.perf_counter() - start

@@ -103,8 +103,15 @@ def _runs_of(token: str, chapter: str) -> list[dict]:
     return sorted(records, key=lambda record: record["started"])
 
 
-def quick_jobs(paths: Iterable[Path], parameters: Mapping) -> dict[Path, dict]:
-    """The parameters of each notebook's quick run: its own quick ones, and over them these.
+def quick_jobs(
+    paths: Iterable[Path], source: str, parameters: Mapping | None = None
+) -> dict[Path, dict]:
+    """The parameters of each notebook's quick run.
+
+    Args:
+        paths: the notebooks.
+        source: of the data, as ``source_at_hand`` gives it, for those that take one.
+        parameters: more values, over each notebook's own quick ones.
 
     Raises:
         ValueError: a parameter that a notebook does not have, or a value of another type.
@@ -112,8 +119,10 @@ def quick_jobs(paths: Iterable[Path], parameters: Mapping) -> dict[Path, dict]:
     jobs = {}
     for path in paths:
         notebook = read_notebook(path)
-        check_parameters(parameters_of(notebook), parameters)
-        jobs[path] = quick_parameters(notebook) | dict(parameters)
+        own = parameters_of(notebook)
+        check_parameters(own, parameters or {})
+        jobs[path] = {"SOURCE": source} if "SOURCE" in own else {}
+        jobs[path] |= quick_parameters(notebook) | dict(parameters or {})
     return jobs
 
 
