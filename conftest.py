@@ -34,6 +34,8 @@ def pytest_configure(config):
     os.environ["D2L_RUNS"] = str(build_folder() / "runs")
     # nbval's own kernels: of this Python, whatever name a notebook was saved with.
     config.option.nbval_current_env = not getattr(config.option, "nbval_kernel_name", None)
+    if config.getoption("full") and config.getoption("nbval"):
+        config.option.nbval_cell_timeout = run.FULL_SECONDS
 
 
 def pytest_collection_modifyitems(config, items):

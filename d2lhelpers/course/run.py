@@ -27,7 +27,7 @@ from .results import keep_results
 
 AT_ONCE = 2
 """Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
-on two cores two notebooks with one thread each take about two thirds of the time."""
+on two cores two notebooks with one thread each take little more than half the time."""
 
 QUICK_SECONDS, FULL_SECONDS = 1800, 8 * 3600
 """How long one cell may take; far beyond what it needs on a slow machine."""
@@ -231,9 +231,11 @@ def _quick_summary(outcome: Outcome) -> str:
     if run is None:
         return f"{line}no training"
     full = [each.mean for each in spreads(read_results()) if "/".join(each[:3]) == run["name"]]
+    epochs, images = len(run["train_loss"]), run["train_samples"]
+    stand_in = "stand-in " if "synthetic" in run["source"] else ""
     return (
-        f"{line}quick {_shown(run['test_accuracy'][-1])} ({len(run['train_loss'])} epochs, "
-        f"{run['train_samples']:,} images) | full run {_shown(full[0]) if full else '-'}"
+        f"{line}quick {_shown(run['test_accuracy'][-1])} ({epochs} epoch{'s' * (epochs != 1)}, "
+        f"{images:,} {stand_in}images) | full run {_shown(full[0]) if full else '-'}"
     )
 
 
