@@ -1,5 +1,6 @@
 """Writing ``notebooks/results.csv``, and the README's table of it."""
 
+import contextlib
 import csv
 import math
 from pathlib import Path
@@ -25,9 +26,14 @@ def keep_results(runs: list[dict]) -> None:
     """
     from filelock import FileLock
 
-    with FileLock(results_file().with_name(".results.lock"), timeout=60):
+    lock = FileLock(results_file().with_name(".results.lock"), timeout=60)
+    with contextlib.suppress(OSError, NotImplementedError):  # no locks there: still kept, not lost
+        lock.acquire()
+    try:
         add_results(runs)
         update_readme()
+    finally:
+        lock.release()
 
 
 def add_results(runs: list[dict]) -> None:

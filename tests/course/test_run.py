@@ -296,7 +296,7 @@ def test_the_kernel_is_this_python_whatever_is_installed(small_course, monkeypat
     path = small_course / "notebooks" / "01_good.ipynb"
     notebook = notebook_of("EPOCHS = 1", "import sys\nprint(sys.executable)")
     notebook.cells[0].metadata["tags"] = ["parameters"]
-    notebook.metadata["kernelspec"] = {"name": "my-env", "display_name": "mine"}
+    notebook.metadata["kernelspec"]["name"] = "my-env"
     nbformat.write(notebook, path)
     outcome = run.run_notebook(path, {"EPOCHS": 2}, small_course / "build" / path.name)
     executed = files.read_notebook(outcome.executed)
