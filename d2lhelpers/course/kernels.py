@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .._paths import folder
+from ..say import Text
 from .notebooks import NotebookFailure, read_notebook
 
 BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
@@ -57,17 +58,22 @@ def execute(
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
     except PapermillExecutionError as error:
-        reason = f"failed: {error.ename}: {error.evalue}"
-    except CellTimeoutError:
-        reason = f"took longer than {seconds} s and was stopped"
-    except RuntimeError as error:  # a DeadKernelError, or at its start a plain one
-        reason = (
-            f"ended with its kernel, most likely for want of memory ({error}); close other "
-            "programs or lower BATCH_SIZE"
+        what, detail = Text(zh="出错了", en="failed"), f"{error.ename}: {error.evalue}"
+    except CellTimeoutError as error:
+        what = Text(
+            zh=f"超过 {seconds} 秒还没有结束，已停止", en=f"took longer than {seconds} s: stopped"
         )
+        detail = type(error).__name__
+    except RuntimeError as error:  # a DeadKernelError, or at its start a plain one
+        what = Text(
+            zh="内核中途结束，多半是内存不够：关掉别的程序，或把 BATCH_SIZE 改小",
+            en="ended with its kernel, most likely for want of memory: close other programs, or "
+            "lower BATCH_SIZE",
+        )
+        detail = str(error)
     else:
         return
-    raise NotebookFailure(_describe(path, executed, reason))
+    raise NotebookFailure(_describe(path, executed, what, detail))
 
 
 def stop_kernels() -> None:
@@ -103,24 +109,24 @@ def _folders() -> dict[str, str]:
     return {f"D2L_{name.upper()}": str(folder(name)) for name in ("data", "runs")}
 
 
-def _describe(path: Path, executed: Path, reason: str) -> str:
-    """Notebook, cell and reason; papermill adds cells of its own, so the cell is found by its id.
+def _describe(path: Path, executed: Path, what: Text, detail: str) -> str:
+    """Notebook, cell and what came to pass; then the reason, the cell's first line, the copy.
 
-    The cell at fault is the last one that papermill began.
+    The cell at fault is the last one that papermill began. papermill adds cells of its own, so its
+    place is that of its id.
     """
     began = [
         cell
         for cell in read_notebook(executed).cells
         if cell.metadata.get("papermill", {}).get("start_time")
     ]
-    if not began:
-        return f"{path.name}: did not begin: {reason}"
-    cell = began[-1]
-    ids = [cell.id for cell in read_notebook(path).cells]
-    number = f"{ids.index(cell.id) + 1} of {len(ids)}" if cell.id in ids else "(injected)"
-    source = cell.source.strip()
-    return (
-        f"{path.name}: cell {number}, {cell.id!r}, {reason}\n"
-        f"  the cell begins: {source.splitlines()[0] if source else '(empty)'}\n"
-        f"  executed copy: {executed}"
-    )
+    zh, en, first = "还没有开始", "before its first cell", ""
+    if began:
+        cell = began[-1]
+        ids = [cell.id for cell in read_notebook(path).cells]
+        place = ids.index(cell.id) + 1 if cell.id in ids else "+"
+        zh = f"第 {place} 个单元格（共 {len(ids)} 个），{cell.id!r}"
+        en = f"cell {place} of {len(ids)}, {cell.id!r}"
+        first = cell.source.strip().partition("\n")[0]
+    said = Text(zh=f"{path.name}：{zh}，{what.zh}。", en=f"{path.name}: {en}, {what.en}.")
+    return f"{said}\n  {detail}\n  {first}\n  {executed}"

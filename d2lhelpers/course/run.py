@@ -140,7 +140,7 @@ def run_quick(jobs: Mapping[Path, dict], report=print) -> list[NotebookFailure]:
     for path, result in zip(jobs, quick_runs(jobs, build_folder() / "notebooks"), strict=True):
         if isinstance(result, NotebookFailure):
             failures.append(result)
-            report(f"{path.stem:<20} failed")
+            report(f"{path.stem:<20} 失败 failed")
         else:
             report(_quick_summary(result))
     return failures
