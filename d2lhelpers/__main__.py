@@ -33,9 +33,22 @@ def main(arguments: list[str] | None = None) -> int:
     except _CannotError as problem:
         print(problem, file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(_extra_missing(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(Text(zh="已中断。", en="Interrupted."), file=sys.stderr)
         return 130
+
+
+def _extra_missing(error: ModuleNotFoundError) -> Text:
+    """What to do after a plain install, which holds only what readers need."""
+    return Text(
+        zh=f"没有 {error.name}：这条命令需要附加包 [course]。在课程目录里运行 "
+        'pip install ".[course]"。',
+        en=f"{error.name} is missing: this command needs the extra [course]. Run "
+        'pip install ".[course]" in the course\'s folder.',
+    )
 
 
 class _CannotError(Exception):
@@ -92,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options) -> int:
+    import papermill  # noqa: F401  where it is missing, say so before data are fetched
+
     missing = [path for path in options.notebooks if not path.exists()]
     if missing:
         names = ", ".join(map(str, missing))

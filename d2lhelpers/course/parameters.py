@@ -1,14 +1,18 @@
 """A notebook's parameters: what a quick run sets, and whether given values fit."""
 
+from __future__ import annotations
+
 import ast
 import difflib
 from collections.abc import Mapping
 from types import NoneType
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from ..say import Text
 from .notebooks import parameters_of
+
+if TYPE_CHECKING:
+    import nbformat
 
 QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
 """Parameters of a quick run where a notebook's metadata gives none of its own."""
