@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,9 @@ class History:
     test_accuracy: list[float] = dataclasses.field(default_factory=list)
     learning_rate: list[float] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
+    execution: str = dataclasses.field(
+        default_factory=lambda: os.environ.get("D2L_EXECUTION", "")
+    )  # of the notebook, where the course's commands execute one
 
     @property
     def epochs(self) -> int:
