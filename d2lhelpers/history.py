@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ class History:
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
     epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch.
+
+    Where training stopped because a loss was not finite, the last entry of every curve is NaN.
     """
 
     name: str
@@ -64,6 +67,12 @@ class History:
     def epochs(self) -> int:
         """Epochs trained so far."""
         return len(self.train_loss)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last entry of a loss curve is NaN or infinite: training stopped there."""
+        losses = (self.train_loss, self.validation_loss, self.test_loss)
+        return any(curve and not math.isfinite(curve[-1]) for curve in losses)
 
     def rows(self) -> list[dict]:
         """One dictionary an epoch, with the curves that have a value for every epoch."""

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -126,20 +127,58 @@ def test_test_set_can_be_left_alone():
     assert history.test_accuracy == [] and len(history.validation_accuracy) == 2
 
 
-CAUSES = {"rate": "the learning rate .* is likely too high", "images": "images hold NaN"}
+def spoilt_net():
+    """Its scores are NaN once it has learned, but not while it does: only a held-out loss shows."""
+
+    class Spoilt(nn.Sequential):
+        def forward(self, X):
+            return super().forward(X) * (1 if self.training else float("nan"))
+
+    return Spoilt(nn.Flatten(), nn.Linear(16, 3))
+
+
+CAUSES = {
+    "rate": "the learning rate .* is likely too high",
+    "images": "hold NaN",
+    "last step": "test loss .* the learning rate .* is likely too high",
+    "held out": "validation loss .* the learning rate",
+    "held-out images": "images of data.test hold NaN",
+}
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_nan_stops_training_and_names_the_cause(cause):
-    net, data = toy_net(), toy_data()
-    if cause == "images":
-        data.train.dataset.tensors[0][3] = float("nan")
+def test_nan_anywhere_is_a_result_that_names_its_cause(cause):
+    net, data, epochs, lr = toy_net(), toy_data(), 50, 0.1
+    if cause == "rate":
+        lr = 1e38
+    elif cause == "images":
+        data.train.dataset.tensors[0][3] = math.nan
         data.test = toy_data().test
+    elif cause == "last step":  # one step: its own loss is finite, the weights after it are not
+        data, epochs, lr = toy_data(samples=4), 1, 1e38
+    elif cause == "held out":
+        net, data.validation = spoilt_net(), data.test
+    else:
+        data.test = toy_data().test
+        data.test.dataset.tensors[0][3] = math.nan
     with pytest.raises(d2l.DivergedError, match=CAUSES[cause]) as caught:
-        d2l.train(net, data, epochs=50, lr=1e38 if cause == "rate" else 0.1)
-    assert caught.value.history.epochs < 50
-    assert all(loss == loss for loss in caught.value.history.train_loss)
+        d2l.train(net, data, epochs=epochs, lr=lr, name="test/linear/diverging")
     assert "损失" in str(caught.value)
+    history = caught.value.history
+    assert history.diverged and 1 <= history.epochs <= epochs
+    curves = numbers(history)
+    empty = {"validation_loss", "validation_accuracy"} if cause != "held out" else set()
+    assert {curve for curve in curves if not curves[curve]} == empty
+    for curve in curves.keys() - empty:
+        assert math.isnan(curves[curve][-1])
+        assert all(map(math.isfinite, curves[curve][:-1]))
+    assert len(history.test_loss) == (1 if cause == "held out" else history.epochs)
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert math.isnan(record["train_loss"][-1])
+
+
+def test_a_run_that_learned_has_not_diverged():
+    assert not d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1).diverged
 
 
 def test_training_a_net_twice_is_said():
@@ -180,7 +219,7 @@ def test_auto_is_bfloat16_where_the_hardware_gains_from_it(monkeypatch):
     seen = []
     net.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     for gains, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("d2lhelpers.evaluation.has_bfloat16", lambda device, gains=gains: gains)
+        monkeypatch.setattr("d2lhelpers.compute.has_bfloat16", lambda device, gains=gains: gains)
         for measure in (d2l.predict, d2l.evaluate):
             seen.clear()
             measure(net, loader, precision="auto")
