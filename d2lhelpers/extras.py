@@ -96,7 +96,7 @@ def _warn_without(what: Text, error: Exception) -> None:
     warnings.warn(
         str(
             Text(
-                zh=f"缺少{what.zh}（{reason}），训练照常进行。",
+                zh=f"没有用上：{what.zh}（{reason}）。训练照常进行。",
                 en=f"Training goes on without {what.en} ({reason}).",
             )
         ),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from .compute import Compute, copy_for_trial, main_output, random_state_kept
 from .evaluation import count_batches, held_out_loaders
@@ -143,7 +143,12 @@ def _smallest_batch(loader) -> int | None:
     """Images in the smallest mini-batch, where that can be told without loading any."""
     if isinstance(loader, list | tuple):
         return min(len(y) for _, y in loader)
-    if not isinstance(loader, DataLoader) or type(loader.batch_sampler) is not BatchSampler:
+    if count_batches(loader) is None or not isinstance(loader, DataLoader):
+        return None
+    if (
+        isinstance(loader.dataset, IterableDataset)
+        or type(loader.batch_sampler) is not BatchSampler
+    ):
         return None
     rest = len(loader.sampler) % loader.batch_size
     return loader.batch_size if loader.drop_last or rest == 0 else rest
