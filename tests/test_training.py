@@ -153,6 +153,69 @@ def test_a_run_that_learned_has_not_diverged():
     assert not d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1).diverged
 
 
+# ------------------------------------------------------------------------------ the stop button
+
+
+class Stopped(list):
+    """A loader whose pass number ``last`` is interrupted after its first mini-batch."""
+
+    generator = None
+
+    def __init__(self, batches, last):
+        super().__init__(batches)
+        self.passes, self.last = 0, last
+
+    def __iter__(self):
+        self.passes += 1
+        yield self[0]
+        if self.passes == self.last:
+            raise KeyboardInterrupt
+        yield from self[1:]
+
+
+def stopped_in(part, epoch):
+    data = toy_data()
+    loaders = {key: Stopped(data.test, last=10**6) for key in ("train", "test")}
+    loaders[part].last = 1 + epoch  # it is looked at once before training
+    return toy_data(**loaders)
+
+
+@pytest.fixture
+def person(monkeypatch):
+    monkeypatch.setattr("d2lhelpers.training.is_interactive", lambda: True)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("file", [None, "c.pt"])
+def test_a_person_who_stops_training_gets_the_finished_epochs(part, file, tmp_path, person, capsys):
+    whole = d2l.train(toy_net(), stopped_in(part, 100), epochs=5, lr=0.1)
+    checkpoint = None if file is None else tmp_path / file
+    net = toy_net()
+    arguments = {"epochs": 5, "lr": 0.1, "checkpoint": checkpoint}
+    history = d2l.train(net, stopped_in(part, 3), **arguments)
+    shown = capsys.readouterr().out
+    assert "epoch 3 of 5" in shown and "第 3 轮" in shown and repr(history) in shown
+    assert numbers(history) == {curve: values[:2] for curve, values in numbers(whole).items()}
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert record["train_loss"] == history.train_loss
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_script_that_is_stopped_ends_and_its_record_is_kept(part, runs_folder, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        d2l.train(toy_net(), stopped_in(part, 3), epochs=5, lr=0.1, name="test/linear/stopped")
+    (record,) = (runs_folder / "test/linear/stopped").glob("*/run.json")
+    assert len(json.loads(record.read_text())["test_loss"]) == 2
+    assert str(record.parent) in capsys.readouterr().out
+
+
+def test_before_the_first_epoch_ends_there_is_nothing_to_keep(person, runs_folder):
+    with pytest.raises(KeyboardInterrupt):
+        d2l.train(toy_net(), stopped_in("train", 1), epochs=5, lr=0.1)
+    assert list(runs_folder.rglob("run.json")) == []
+
+
 def test_training_a_net_twice_is_said():
     net, data = toy_net(), toy_data()
     with warnings.catch_warnings():
