@@ -112,6 +112,7 @@ def copy_for_trial(net: nn.Module) -> nn.Module:
     """A copy to try things on: neither compiled nor watched by the hooks of ``net``."""
     double = copy.deepcopy(uncompiled(net))
     for module in double.modules():
+        module._compiled_call_impl = None
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
     return double

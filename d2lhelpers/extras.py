@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ._paths import folder
-from .compute import uncompiled, without_a_trace
+from .compute import copy_for_trial, uncompiled, without_a_trace
 from .device import device_of
 from .evaluation import count_batches
 from .history import CURVES, History, write_record
@@ -100,7 +100,7 @@ def _warn_without(what: Text, error: Exception) -> None:
                 en=f"Training goes on without {what.en} ({reason}).",
             )
         ),
-        stacklevel=4,
+        stacklevel=6,  # the caller of train
     )
 
 
@@ -125,7 +125,7 @@ def _open_log(history: History):
 
 
 def _log_graph(writer, net: nn.Module, X: torch.Tensor) -> None:
-    net = uncompiled(net)
+    net = copy_for_trial(net)
     device = device_of(net)
     # Tracing warns of much that is no fault of the net's, and prints where it fails.
     with without_a_trace(net, device), warnings.catch_warnings(), redirect_stdout(io.StringIO()):

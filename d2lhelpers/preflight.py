@@ -231,9 +231,9 @@ def rehearse(net: nn.Module, loader, X: Tensor, y: Tensor, loss, compute: Comput
                 Text(
                     zh=f"训练时网络返回 {type(output).__name__}：只有主输出进入损失，"
                     "其余的（例如辅助分类器）不参加训练。",
-                    en=f"In training the net returns a {type(output).__name__}: only its main "
+                    en=f"In training the net returns {type(output).__name__}: only its main "
                     "output enters the loss; the others, such as auxiliary classifiers, do not.",
                 )
             ),
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -4,6 +4,7 @@ import collections
 import copy
 import types
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -93,13 +94,19 @@ def test_channels_last_is_used_where_it_can_be_and_kept_where_it_was_chosen():
     assert [weight.stride() for weight in net.parameters()] == strides
 
 
-def test_a_compiled_net_is_trained():
+def compiled_in_place(net):
+    net.compile(backend="eager")
+    return net
+
+
+@pytest.mark.parametrize("compile", [partial(torch.compile, backend="eager"), compiled_in_place])
+def test_a_compiled_net_is_trained(compile):
     torch.manual_seed(0)
     net = Flattening()
     plain = copy.deepcopy(net)
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*without")
-        compiled = torch.compile(net, backend="eager")
+        warnings.filterwarnings("error", message="(?s).*without")
+        compiled = compile(net)
         history = d2l.train(compiled, toy_data(), epochs=2, lr=0.1)
     expected = d2l.train(plain, toy_data(), epochs=2, lr=0.1)
     assert numbers(history) == numbers(expected)
