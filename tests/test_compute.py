@@ -36,6 +36,13 @@ class Flattening(Viewing):
         return self.dense(self.conv(X).flatten(1))
 
 
+class Ordering(Viewing):
+    """Then only the weights can bring in another order."""
+
+    def forward(self, X):
+        return super().forward(X.clone(memory_format=torch.contiguous_format))
+
+
 def by_hand(net, data, epochs, lr):
     """Losses of plain PyTorch, without shuffling."""
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
@@ -53,7 +60,7 @@ def unshuffled():
     return data
 
 
-@pytest.mark.parametrize("make", [Viewing, lambda: Viewing(always=False), Flattening])
+@pytest.mark.parametrize("make", [Viewing, lambda: Viewing(always=False), Ordering, Flattening])
 def test_any_order_of_memory_trains_as_by_hand(make):
     torch.manual_seed(0)
     net = make()
