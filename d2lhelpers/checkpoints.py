@@ -1,75 +1,176 @@
 """All that decides how a training goes on, in one file: what `train` resumes from."""
 
 import dataclasses
-import math
+import warnings
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from ._paths import write_atomically
+from ._paths import folder, write_atomically
+from .fingerprints import differences, run_settings
 from .history import History
+from .say import Text
+
+MOST_SHOWN = 4
+"""Differing settings named in one message: other data alone differs in a dozen."""
+
+
+REQUIRED = ("net", "optimizer", "history", "settings", "generators", "rng")
 
 
 class Resumable:
-    """All that decides how training goes on, saved to and loaded from one file."""
+    """All that decides how training goes on, saved to and loaded from one file.
 
-    def __init__(self, net, optimizer, schedule, loader, device, settings: dict):
+    Args:
+        net, optimizer, schedule, data, device: what is trained, and on what.
+        settings: further ones of the run, that a checkpoint has to share with it.
+    """
+
+    def __init__(self, net, optimizer, schedule, data, device, settings: dict):
         self.parts = {"net": net, "optimizer": optimizer}
         if schedule is not None:
             self.parts["schedule"] = schedule
-        self.generator = loader.generator
+        self.generators = _generators(data.train)
         self.device = device
-        self.settings = settings | {
-            "parts": list(self.parts),
-            "learning rates": [group["lr"] for group in optimizer.param_groups],
-            "weights": {key: list(value.shape) for key, value in net.state_dict().items()},
-        }
+        self.settings = run_settings(
+            net, optimizer, schedule, data, settings | {"generators": len(self.generators)}
+        )
 
     def save(self, path: Path, history: History) -> None:
-        state = {key: part.state_dict() for key, part in self.parts.items()}
-        state["history"] = dataclasses.asdict(history)
+        """Replace the file in one step.
+
+        Raises:
+            OSError: it cannot be written; the file before is as it was.
+            TypeError: the optimiser or schedule holds what no checkpoint can hold.
+        """
+        state = {"net": self.parts["net"].state_dict()}
+        for key in self.parts.keys() - {"net"}:
+            state[key] = _storable(self.parts[key].state_dict(), key)
+        state["history"] = _storable(dataclasses.asdict(history), "history")
+        state["history"]["log_dir"] = Path(history.log_dir).name  # of any machine's runs folder
         state["settings"] = self.settings
         state["rng"] = torch.get_rng_state()
-        if self.generator is not None:
-            state["generator"] = self.generator.get_state()
+        state["generators"] = [generator.get_state() for generator in self.generators]
         if self.device.type == "cuda":
-            state["device_rng"] = torch.cuda.get_rng_state(self.device)
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
         elif self.device.type == "mps":
-            state["device_rng"] = torch.mps.get_rng_state()
-        write_atomically(path, lambda partial: torch.save(state, partial))
+            state["mps_rng"] = torch.mps.get_rng_state()
+        try:
+            write_atomically(path, lambda partial: torch.save(state, partial))
+        except (OSError, RuntimeError) as error:  # on a full disk torch raises the latter
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise OSError(
+                Text(
+                    zh=f"检查点 {path} 写不进去（{reason}）。磁盘满了，或者这个文件夹不能写。"
+                    "原来的文件没有动。腾出空间后重新运行这个单元格，训练会接着进行；"
+                    "也可以在 checkpoint= 里换一个位置。",
+                    en=f"the checkpoint {path} cannot be written ({reason}): the disk is full, or "
+                    "the folder is not writable. The file before, if any, is as it was. Make room "
+                    "and run this cell again to go on, or give checkpoint= another place.",
+                )
+            ) from error
 
     def load(self, path: Path) -> History:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            history, settings = History(**state["history"]), state["settings"]
-        except Exception as error:
-            raise ValueError(
-                f"{path} is not a whole checkpoint ({error}); delete it to start from epoch 1"
-            ) from error
-        differing = [
-            f"{key} {_brief(settings.get(key))} instead of {_brief(asked)}"
-            for key, asked in self.settings.items()
-            if settings.get(key) != asked
-        ]
+        """Bring everything to where the file's run was, and return its history.
+
+        Raises:
+            ValueError: it is no whole checkpoint, or one of another run; nothing was changed.
+        """
+        state = _read(path)
+        differing = differences(state["settings"], self.settings)
         if differing:
-            raise ValueError(
-                f"{path} is of another run than this call asks for: it has "
-                f"{'; '.join(differing)}. Give another checkpoint path, or delete the file"
-            )
+            raise ValueError(_of_another_run(path, differing))
         for key, part in self.parts.items():
             part.load_state_dict(state[key])
         torch.set_rng_state(state["rng"])
-        if self.generator is not None:
-            self.generator.set_state(state["generator"])
-        if "device_rng" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["device_rng"], self.device)
-        elif "device_rng" in state and self.device.type == "mps":
-            torch.mps.set_rng_state(state["device_rng"])
+        for generator, saved in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(saved)
+        if "cuda_rng" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        elif "mps_rng" in state and self.device.type == "mps":
+            torch.mps.set_rng_state(state["mps_rng"])
+        history = History(**state["history"])
+        log_dir = folder("runs") / history.name / Path(history.log_dir).name
+        log_dir.mkdir(parents=True, exist_ok=True)
+        history.log_dir = str(log_dir)
         return history
 
 
-def _brief(setting) -> str:
-    """A network's weights would fill the screen: their number and size are enough."""
-    if not isinstance(setting, dict):
-        return repr(setting)
-    return f"{len(setting)} tensors of {sum(map(math.prod, setting.values()))} numbers"
+def _read(path: Path) -> dict:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of torch, about files not its own
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        History(**state["history"])
+        return {key: state[key] for key in REQUIRED} | state
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ValueError(
+            Text(
+                zh=f"{path} 不是完整的检查点{f'（{reason}）' if reason else ''}："
+                "它被截断或损坏，或者是别的程序、别的版本写的。"
+                "删掉它，就从第 1 轮开始训练；也可以在 checkpoint= 里换一个文件名。",
+                en=f"{path} is not a whole checkpoint{f' ({reason})' if reason else ''}: it is cut "
+                "short, damaged, or written by another program or version. Delete it to start "
+                "from epoch 1, or give checkpoint= another file name.",
+            )
+        ) from None  # torch would advise to switch off weights_only
+
+
+def _of_another_run(path: Path, differing: list[tuple]) -> Text:
+    zh, en = [], []
+    for name, saved, asked in differing[:MOST_SHOWN]:
+        zh.append(f"  {name}：文件里是 {saved!r}，这次给的是 {asked!r}")
+        en.append(f"  {name}: {saved!r} in the file, {asked!r} asked for")
+    more = len(differing) - MOST_SHOWN
+    if more > 0:
+        zh.append(f"  还有 {more} 处不同")
+        en.append(f"  and {more} more")
+    return Text(
+        zh=f"{path} 属于另一次训练，不能接着用：\n"
+        + "\n".join(zh)
+        + "\n改回文件里的设置，就接着训练；要按这次的设置从头训练，"
+        "请在 checkpoint= 里换一个文件名，或删掉这个文件。",
+        en=f"{path} belongs to another run than this call asks for:\n"
+        + "\n".join(en)
+        + "\nGo back to the file's settings to resume; to train anew with these, give "
+        "checkpoint= another file name, or delete the file.",
+    )
+
+
+def _storable(value, part: str):
+    """The same with Python's own numbers: NumPy's make a file that is not safe to read."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    if isinstance(value, Counter):
+        return value
+    if isinstance(value, dict):
+        return {_storable(key, part): _storable(item, part) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)([_storable(item, part) for item in value])
+    if value is None or isinstance(value, bool | int | float | str | bytes | torch.Tensor):
+        return value
+    raise TypeError(
+        Text(
+            zh=f"{part} 的状态里有一个 {type(value).__name__}，检查点存不了；"
+            "只能是数、文字、张量，以及它们的列表和字典。不用 checkpoint= 也能训练。",
+            en=f"the state of {part} holds a {type(value).__name__}, which a checkpoint cannot "
+            "hold; expected numbers, texts, tensors, and lists and dicts of them. Or train "
+            "without checkpoint=.",
+        )
+    )
+
+
+def _generators(loader) -> list[torch.Generator]:
+    """All that order and augmentation of the training images are drawn from."""
+    found, place = [], loader
+    while place is not None:
+        for holder in (place, getattr(place, "sampler", None)):
+            generator = getattr(holder, "generator", None)
+            if isinstance(generator, torch.Generator) and generator not in found:
+                found.append(generator)
+        place = getattr(place, "dataset", None)
+    return found

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .device import device_of
+from .say import Text
 
 __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "init_he",
     "init_weights",
+    "init_xavier",
     "layer_gradients",
     "layer_signals",
     "layer_table",
 ]
 
 
-def init_weights(module: nn.Module) -> None:
+def init_xavier(module: nn.Module) -> None:
     """Xavier (Glorot) uniform weights for convolutions and fully connected layers; biases stay.
 
-    For ``net.apply(init_weights)``. Source: Glorot and Bengio, "Understanding the difficulty of
+    For ``net.apply(init_xavier)``. Source: Glorot and Bengio, "Understanding the difficulty of
     training deep feedforward neural networks", 2010, equation 16.
 
     >>> from torch import nn
     >>> layer = nn.Linear(300, 300)
-    >>> init_weights(layer)
+    >>> init_xavier(layer)
     >>> round(layer.weight.abs().max().item(), 2)  # the root of 6 / (300 + 300)
     0.1
     """
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)
+
+
+init_weights = init_xavier
+"""The first edition's name of ``init_xavier``."""
 
 
 def init_he(module: nn.Module) -> None:
@@ -100,7 +107,7 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
     One line for each module without modules of its own, for one image, and a line of totals. A
     module that is used several times has one line, with the shape of the first use and the
     multiply-adds of all. They are counted, and the network is left, as in
-    :func:`count_multiply_adds`.
+    ``count_multiply_adds``.
 
     Args:
         net: a network that takes a batch of images (N, \\*image_shape).
@@ -125,13 +132,60 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
     1 Softmax     10                       0              0
     total                             34,726        120,960
     """
+    layers = layers_of(net, image_shape, depth=depth)
+    rows = [(each.label, each.size, each.parameters, each.multiply_adds) for each in layers]
+    rows.append(("total", "", count_parameters(net), count_multiply_adds(net, image_shape)))
+    first = max(12, *(len(row[0]) + 1 for row in rows))
+    second = max(15, *(len(row[1]) + 1 for row in rows))
+    head = f"{'layer':<{first}} {'output shape':<{second}} {'parameters':>10} {'multiply-adds':>14}"
+    lines = [f"{r[0]:<{first}} {r[1]:<{second}} {r[2]:>10,} {r[3]:>14,}" for r in rows]
+    return "\n".join([head, *lines])
+
+
+class Layer(NamedTuple):
+    """A line of the layer table: a module of a network, or what it does with one image.
+
+    Attributes:
+        name: of the module within the network, "" for the network itself.
+        kind: the module's class.
+        shape: of its output for one image, without the batch axis.
+        parameters: trainable ones.
+        multiply_adds: for one image.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+    @property
+    def label(self) -> str:
+        """Name and class, as in "0 Conv2d"."""
+        return f"{self.name} {self.kind}".strip()
+
+    @property
+    def size(self) -> str:
+        """The shape in words, as in "6 × 28 × 28"."""
+        return " × ".join(map(str, self.shape))
+
+
+def layers_of(
+    net: nn.Module, image_shape: Sequence[int], *, depth: int | None = None
+) -> list[Layer]:
+    """The layers of ``net`` in the order of use; arguments and errors as for ``layer_table``."""
     if depth is not None and depth < 1:
-        raise ValueError(f"depth is {depth}; expected at least 1, or None to show all layers.")
-    used: dict[str, tuple[nn.Module, str]] = {}
+        raise ValueError(
+            Text(
+                zh=f"depth 是 {depth}；应至少是 1，或用 None 表示列出所有的层。",
+                en=f"depth is {depth}; expected at least 1, or None to show all layers.",
+            )
+        )
+    used: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
 
     def record(name: str):
         def hook(module, inputs, output):
-            used.setdefault(name, (module, " × ".join(map(str, output.shape[1:]))))
+            used.setdefault(name, (module, tuple(output.shape[1:])))
 
         return hook
 
@@ -150,21 +204,10 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
         name.partition(".")[2]: sum(by_operation.values()) // 2
         for name, by_operation in counter.get_flop_counts().items()
     }
-    rows = [
-        (
-            f"{name} {type(module).__name__}".strip(),
-            shape,
-            count_parameters(module),
-            flops.get(name, 0),
-        )
+    return [
+        Layer(name, type(module).__name__, shape, count_parameters(module), flops.get(name, 0))
         for name, (module, shape) in used.items()
     ]
-    rows.append(("total", "", count_parameters(net), counter.get_total_flops() // 2))
-    first = max(12, *(len(row[0]) + 1 for row in rows))
-    second = max(15, *(len(row[1]) + 1 for row in rows))
-    head = f"{'layer':<{first}} {'output shape':<{second}} {'parameters':>10} {'multiply-adds':>14}"
-    lines = [f"{r[0]:<{first}} {r[1]:<{second}} {r[2]:>10,} {r[3]:>14,}" for r in rows]
-    return "\n".join([head, *lines])
 
 
 def _run_once(net: nn.Module, image_shape: Sequence[int]):
@@ -174,8 +217,12 @@ def _run_once(net: nn.Module, image_shape: Sequence[int]):
     shape = tuple(image_shape)
     if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
         raise ValueError(
-            f"image_shape must hold positive ints, e.g. (3, 32, 32) without a batch axis; "
-            f"got {image_shape!r}."
+            Text(
+                zh="image_shape 应是正整数，没有批量那一维，例如 (3, 32, 32)；"
+                f"得到的是 {image_shape!r}。",
+                en="image_shape must hold positive ints, e.g. (3, 32, 32) without a batch axis; "
+                f"got {image_shape!r}.",
+            )
         )
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
     image = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)

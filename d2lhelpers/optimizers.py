@@ -164,9 +164,6 @@ def _meant_call(schedule, epochs: int, batches: int) -> str | None:
         case kinds.CosineAnnealingLR(T_max=length):
             if length <= epochs:
                 return f"T_max={length} * {batches}"
-        case kinds.CosineAnnealingWarmRestarts(T_0=length):
-            if length <= epochs:
-                return f"T_0={length} * {batches}"
         case kinds.PolynomialLR(total_iters=length):
             if length <= epochs:
                 return f"total_iters={length} * {batches}"

@@ -128,14 +128,17 @@ def train(
         rehearse(net, data.train, X, y, loss, compute)
 
         settings = {"name": name, "seed": seed, "epochs": epochs}
+        settings |= {"precision": precision, "loss": loss}
         if checkpoint is not None:
-            state = Resumable(net, optimizer, schedule, data.train, device, settings)
+            state = Resumable(net, optimizer, schedule, data, device, settings)
         if resumes:
             history = state.load(checkpoint)
         else:
             _warn_if_trained(net)
             history = _new_history(net, data, X, name, seed, compute, extras)
             _seed_everything(seed, data.train, device)
+            if checkpoint is not None:  # an interrupted first epoch resumes like any other
+                state.save(checkpoint, history)
         _trained_nets.add(net)
 
         with (

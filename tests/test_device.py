@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 
+import d2lhelpers as d2l
 from d2lhelpers import device
 from d2lhelpers.device import describe, device_report, has_bfloat16, try_all_gpus, try_gpu
 
@@ -70,6 +71,31 @@ def silent(function, *arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return function(*arguments)
+
+
+def report_in(language):
+    d2l.use_language(language)
+    try:
+        return silent(device_report)
+    finally:
+        d2l.use_language(None)
+
+
+def test_the_report_is_in_both_languages_or_in_one(machine):
+    for dress in ({}, {"gpus": 1}, {"gpus": 1, "broken": [0]}, {"error": TOO_OLD}, {"mps": True}):
+        device._no_cuda.cache_clear()
+        machine(**dress)
+        zh, en = report_in("zh"), report_in("en")
+        assert silent(device_report) == f"{zh}\n{en}"
+        assert "设备：" in zh and "Device:" in en
+        assert not any("\u4e00" <= character <= "\u9fff" for character in en)
+
+
+def test_a_fault_is_warned_of_in_both_languages(machine):
+    machine(gpus=1, broken=[0])
+    with pytest.warns(UserWarning, match="Not using a GPU") as caught:
+        try_gpu()
+    assert "没有用 GPU" in str(caught[0].message)
 
 
 def test_two_gpus(machine):

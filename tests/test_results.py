@@ -1,6 +1,7 @@
 """Results of full runs: kept, replaced, averaged over seeds, shown in the README."""
 
 import csv
+import math
 
 import pytest
 
@@ -90,11 +91,59 @@ def test_seconds_are_those_of_the_median_seed(empty_course):
     assert "| 4 |" in writing.results_table()
 
 
+def test_a_seed_that_diverged_leaves_no_mean(empty_course):
+    nan = {"train_loss": [2.0, math.nan], "test_accuracy": [math.nan], "seconds": [1.0, math.nan]}
+    writing.add_results([record(seed=0), record(seed=1), record(seed=2) | nan])
+    (spread,) = results.spreads(results.read_results())
+    assert math.isnan(spread.mean) and len(spread.rows) == 3
+    assert [row.seconds for row in spread.rows] == [3.5, 3.5, 1.0]
+    # It stopped early, which makes it no other recipe: no seed replaces the others.
+    early = nan | {"train_loss": [math.nan], "seconds": [math.nan]}
+    writing.add_results([record(seed=1) | early])
+    assert [row.epochs for row in results.read_results()] == [2, 1, 2]
+    history = d2l.History(**record(seed=5, accuracy=0.8), log_dir="")
+    assert [row.seed for row in d2l.over_seeds(history).rows] == [0, 1, 2, 5]
+    assert "diverged" in d2l.spread_table({"net": spread})
+
+
+def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_course):
+    writing.add_results([record(seed=s) for s in range(2)])
+    before = results.read_results()
+    assert before == [results.result_row(record(seed=s)) for s in range(2)]
+    assert (before[0].test_accuracy, before[0].epochs, before[0].versions) == (
+        0.9,
+        2,
+        "python 3, torch 2",
+    )
+    assert before[0]["test_accuracy"] == 0.9 and list(before[0]) == list(results.RESULT_COLUMNS)
+    path = results.results_file()
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert results.read_results() == before
+
+
+def test_a_run_that_diverged_is_reported_and_joins_no_seeds(empty_course, capsys):
+    fields = {key: value for key, value in record().items() if key != "versions"}
+    nan = {"train_loss": [2.0, math.nan], "test_loss": [math.nan], "test_accuracy": [math.nan]}
+    history = d2l.History(**fields | nan, log_dir="")
+    d2l.report(history)
+    zh, en = capsys.readouterr().out.splitlines()
+    assert "发散" in zh and "diverged" in en and "nan" not in zh + en
+    alone = d2l.over_seeds(history)
+    assert len(alone.rows) == 1 and math.isnan(alone.mean)  # no accuracy, and not one of 0
+    line = d2l.spread_table({"net": alone}).splitlines()[1]
+    assert line.split()[-1] == "diverged"
+
+    writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
+    assert d2l.over_seeds(history).mean == pytest.approx(0.91)
+    d2l.report(history)
+    zh, en = capsys.readouterr().out.splitlines()
+    assert "发散" in zh and "0.9100" in zh and "diverged" in en and "0.9100" in en
+
+
 def test_table_of_networks():
     rows = [
-        {"epochs": 2, "parameters": 10, "multiply_adds": 2_000_000, "test_accuracy": accuracy}
-        | {"chapter": "01_good", "model": "Net", "variant": "plain", "seed": 0, "seconds": 3.0}
-        for accuracy in (0.90, 0.92)
+        results.result_row(record(accuracy=accuracy, seed=seed) | {"seconds": [1.0, 2.0]})
+        for seed, accuracy in enumerate((0.90, 0.92))
     ]
     (one,), (two,) = results.spreads(rows[:1]), results.spreads(rows)
     head, *lines = d2l.spread_table({"one seed": one, "two": two}).splitlines()

@@ -7,8 +7,8 @@ from .._paths import project_folder, write_atomically
 from ..results import (
     RESULT_COLUMNS,
     Spread,
+    have_one_recipe,
     read_results,
-    recipe_key,
     result_row,
     results_file,
     spreads,
@@ -31,7 +31,7 @@ def add_results(runs: list[dict]) -> None:
             rows = {
                 key: row
                 for key, row in rows.items()
-                if variant_key(row) != variant_key(new) or recipe_key(row) == recipe_key(new)
+                if variant_key(row) != variant_key(new) or have_one_recipe(row, new)
             }
 
     def write(partial: Path) -> None:

@@ -1,0 +1,157 @@
+"""The page's network is PyTorch's, it answers mouse, finger and keyboard, and asks nobody."""
+
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+import d2lhelpers as d2l
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def every_layer():
+    """Each kind of layer once, with strides, padding and windows that are not square."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, (5, 3), stride=(1, 2), padding=(2, 1)),
+        nn.Tanh(),
+        nn.AvgPool2d(3, stride=2, padding=1),
+        nn.Sequential(nn.Conv2d(4, 6, 3, bias=False), nn.ReLU()),
+        nn.MaxPool2d((3, 2), stride=1, padding=(1, 0)),
+        nn.Flatten(),
+        nn.Linear(6 * 12 * 4, 20),
+        nn.Sigmoid(),
+        nn.Linear(20, 10),
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return d2l.load_mnist(20, train_size=100, test_size=100, source="synthetic")
+
+
+@pytest.fixture(scope="module")
+def page(data, tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    path = tmp_path_factory.mktemp("live") / "live.html"
+    html = d2l.live(every_layer(), data, before=every_layer())._repr_html_()
+    path.write_text(
+        f'<!doctype html><html lang="en"><title>t</title><main>{html}</main></html>', "utf-8"
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(has_touch=True, viewport={"width": 800, "height": 900})
+        page = context.new_page()
+        asked, errors = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(path.as_uri())
+        yield page
+        elsewhere = [url for url in asked if not url.startswith(("file:", "data:"))]
+        assert elsewhere == [] and errors == []
+        browser.close()
+
+
+def answer(page):
+    return page.locator(".d2l-live-answer").inner_text()
+
+
+def test_scores_are_those_of_pytorch(page, data):
+    X, _ = data.test.dataset.__getitems__(range(20))
+    pixels = data.test.dataset.images[:20].flatten(1).float() / 255
+    found = page.evaluate(
+        "(images) => images.map((p) => document.querySelector('.d2l-live').scores(p))",
+        pixels.tolist(),
+    )
+    with torch.no_grad():
+        expected = every_layer()(X)
+    assert (torch.tensor(found) - expected).abs().max() < 1e-3
+
+
+def test_mouse_finger_and_keyboard_are_answered(page):
+    assert "After training" in answer(page) and "Before training" in answer(page)
+    pad = page.locator(".d2l-live-pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+
+    seen = "document.querySelector('.d2l-live-seen').toDataURL()"
+
+    def changes(act):
+        before = page.evaluate(seen)
+        act()
+        page.wait_for_function(f"(before) => {seen} !== before", arg=before)
+
+    def stroke():
+        page.mouse.move(box["x"] + 60, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 150, box["y"] + 180, steps=4)
+        page.mouse.up()
+
+    page.get_by_role("button", name="Clear").click()
+    changes(stroke)
+    changes(lambda: page.touchscreen.tap(box["x"] + 190, box["y"] + 30))
+    page.get_by_role("button", name="example 4").focus()
+    changes(lambda: page.keyboard.press("Enter"))
+
+
+def test_what_is_drawn_is_scaled_and_centred_as_in_mnist(page):
+    """Wherever and however large a line is drawn, its longer side is 20 of 28 pixels."""
+    pad = page.locator(".d2l-live-pad")
+    box = pad.bounding_box()
+    page.get_by_role("button", name="Clear").click()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20, box["y"] + 90, steps=3)
+    page.mouse.up()
+    pixels = page.evaluate(
+        """() => { const c = document.querySelector('.d2l-live-seen');
+        return Array.from(c.getContext('2d').getImageData(0, 0, 28, 28).data); }"""
+    )
+    ink = torch.tensor(pixels).view(28, 28, 4)[..., 0].double()
+    rows, columns = ink.sum(dim=1).nonzero().flatten(), ink.sum(dim=0).nonzero().flatten()
+    assert rows[-1] - rows[0] + 1 == 20
+    for axis, found in ((0, rows), (1, columns)):
+        mass = ink.sum(dim=1 - axis)
+        assert abs((mass * torch.arange(28)).sum() / mass.sum() - 13.5) <= 0.5, found
+
+
+def test_nothing_serious_for_assistive_technology(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+def test_without_scripts_a_described_picture_is_there(data):
+    html = d2l.live(every_layer(), data)._repr_html_()
+    before_script = html.split("<script>")[0]
+    assert '<img class="d2l-live-still" alt="' in before_script and "hidden>" in before_script
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "word"),
+    [
+        (nn.BatchNorm2d(1), TypeError, "BatchNorm2d"),
+        (nn.Conv2d(1, 1, 3, padding="same"), ValueError, "padding='same'"),
+        (nn.Conv2d(2, 2, 3, groups=2), ValueError, "groups=2"),
+        (nn.MaxPool2d(2, ceil_mode=True), ValueError, "ceil_mode=True"),
+        (nn.AvgPool2d(2, count_include_pad=False), ValueError, "count_include_pad=False"),
+        (nn.Flatten(2), ValueError, "start_dim=2"),
+    ],
+)
+def test_what_the_page_cannot_compute_is_refused(data, layer, error, word):
+    with pytest.raises(error, match=word):
+        d2l.live(nn.Sequential(layer), data)
+
+
+def test_other_images_and_other_nets_are_refused(data):
+    colour = d2l.load_cifar10(train_size=10, test_size=100, source="synthetic")
+    with pytest.raises(ValueError, match="load_mnist"):
+        d2l.live(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), colour)
+    with pytest.raises(TypeError, match="Linear"):
+        d2l.live(nn.Linear(784, 10), data)
