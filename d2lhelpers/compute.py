@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .device import has_bfloat16
 from .nets import evaluating
+from .precision import has_bfloat16
 from .say import Text
 
 

@@ -115,7 +115,12 @@ def _fresh_folder(name: str, seed: int) -> str:
         except FileExistsError:
             continue
         return str(path)
-    raise FileExistsError(f"{parent / stem}: a thousand runs began in this second; wait a moment")
+    raise FileExistsError(
+        Text(
+            zh=f"{parent / stem}：这一秒里已经开始了一千次训练；等一会儿再试。",
+            en=f"{parent / stem}: a thousand runs began in this second; wait a moment.",
+        )
+    )
 
 
 def _open_log(history: History):

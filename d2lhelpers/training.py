@@ -192,7 +192,8 @@ def _train_epoch(net, loader, optimizer, schedule, loss, compute, extras) -> dic
         if compute.device.type == "cpu" and not math.isfinite(batch_loss.item()):
             break
     if samples == 0:
-        raise ValueError(empty("train"))
+        message: Text = empty("train")
+        raise ValueError(message)
     return {
         "train_samples": samples,
         "train_loss": loss_sum.item() / samples,
