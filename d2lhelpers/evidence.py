@@ -8,7 +8,8 @@ __all__ = ["is_higher", "standard_error", "verdict"]
 def standard_error(accuracy: float, samples: int) -> float:
     """Standard error of an accuracy (a fraction) that was measured on so many samples.
 
-    The binomial sqrt(p (1 - p) / n): how far another test set of the same size would move it.
+    The binomial sqrt(p (1 - p) / n): how far another test set of the same size would move it. NaN
+    where the accuracy is NaN, as of a run that diverged.
 
     Raises:
         ValueError: ``accuracy`` is outside [0, 1], or there are no samples.
@@ -16,7 +17,7 @@ def standard_error(accuracy: float, samples: int) -> float:
     >>> round(standard_error(0.98, samples=10_000), 4)
     0.0014
     """
-    if not 0 <= accuracy <= 1 or samples < 1:
+    if accuracy < 0 or accuracy > 1 or samples < 1:
         raise ValueError(
             f"accuracy must be a fraction in [0, 1] and samples at least 1; "
             f"got {accuracy!r} and {samples!r}."
@@ -28,6 +29,7 @@ def is_higher(a: float, b: float, samples: int) -> bool | None:
     """Whether accuracy ``a`` is higher than ``b``, both measured on so many samples.
 
     None where they differ by less than two standard errors of the difference: too close to call.
+    None as well where one is NaN: a run that diverged has no accuracy to compare.
 
     >>> is_higher(0.98, 0.95, samples=10_000), is_higher(0.95, 0.98, samples=10_000)
     (True, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,12 @@ class History:
         """Epochs trained so far."""
         return len(self.train_loss)
 
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss stopped being finite: the last entry of a loss curve is not."""
+        losses = (self.train_loss, self.validation_loss, self.test_loss)
+        return any(curve and not math.isfinite(curve[-1]) for curve in losses)
+
     def rows(self) -> list[dict]:
         """One dictionary an epoch, with the curves that have a value for every epoch."""
         full = [curve for curve in CURVES if len(getattr(self, curve)) == self.epochs]
@@ -98,8 +105,8 @@ def _short(value: float) -> str:
 def run_table(runs: Mapping[str, Any]) -> str:
     """What each run cost and where it ended, a line for each.
 
-    Training loss and accuracies are those of the last epoch; a run without a test set has a dash.
-    Seconds are those of the median epoch.
+    Training loss and accuracies are those of the last epoch; a run without a test set has a dash,
+    and one that diverged says so in place of its numbers. Seconds are those of the median epoch.
 
     Args:
         runs: a dict from a name to a ``History``.
@@ -113,16 +120,21 @@ def run_table(runs: Mapping[str, Any]) -> str:
         f"{'':<{first}} parameters  multiply-adds  train loss   train  validation    test  s/epoch"
     ]
     for name, run in runs.items():
-        train, validation, test = (
-            f"{curve[-1]:.4f}" if curve else "-"
-            for curve in (run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        curves = (run.train_loss, run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        loss, train, validation, test = (
+            ("diverged", "-", "-", "-") if run.diverged else map(_last, curves)
         )
-        seconds = statistics.median(run.seconds)  # robust against a moment's other work
+        whole = [value for value in run.seconds if math.isfinite(value)]
+        seconds = f"{statistics.median(whole):.1f}" if whole else "-"  # robust against other work
         lines.append(
             f"{name:<{first}} {run.parameters:>10,} {run.multiply_adds:>14,}"
-            f" {run.train_loss[-1]:>11.4f} {train:>7} {validation:>11} {test:>7} {seconds:>8.1f}"
+            f" {loss:>11} {train:>7} {validation:>11} {test:>7} {seconds:>8}"
         )
     return "\n".join(lines)
+
+
+def _last(curve: Sequence[float]) -> str:
+    return f"{curve[-1]:.4f}" if curve else "-"
 
 
 def check_runs(runs: Mapping[str, Any], metrics: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,7 +120,8 @@ def over_seeds(history) -> Spread:
     """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
 
     The run itself stands for its own seed if it has the network, the data and the length of those
-    in the file, or if the file has none of its variant; a shorter run does not count.
+    in the file, or if the file has none of its variant; a shorter run does not count, nor does one
+    that diverged. Where there is no other, the mean of a run that diverged is NaN.
 
     Raises:
         ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
@@ -136,7 +138,8 @@ def _full_runs(history) -> list[dict]:
 def _joined(history, rows: list[dict]) -> Spread:
     """The spread over ``rows`` of the run's variant, the run itself among them if it fits."""
     own = result_row(dataclasses.asdict(history) | {"versions": ""})
-    if all(recipe_key(row) == recipe_key(own) for row in rows):
+    fits = all(recipe_key(row) == recipe_key(own) for row in rows)
+    if not rows or (fits and not history.diverged):
         rows = [row for row in rows if row["seed"] != own["seed"]] + [own]
     return spreads(rows)[0]
 
@@ -144,16 +147,25 @@ def _joined(history, rows: list[dict]) -> Spread:
 def report(history) -> None:
     """Say, in both languages, a run's test accuracy, and mean and spread over the full runs.
 
-    Where ``results.csv`` has no full run of its variant, the second half is left out.
+    Where ``results.csv`` has no full run of its variant, the second half is left out. A run that
+    diverged has no accuracy, which is said in its place.
 
     Raises:
         ValueError: as for ``over_seeds``.
     """
     rows = _full_runs(history)
     seeds = _joined(history, rows)
-    accuracy = history.test_accuracy[-1]
-    zh = f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
-    en = f"This run's test accuracy on {history.source} is {accuracy:.4f}."
+    zh = f"这次运行在 {history.source} 上的测试准确率是 {history.test_accuracy[-1]:.4f}。"
+    en = f"This run's test accuracy on {history.source} is {history.test_accuracy[-1]:.4f}."
+    if history.diverged:
+        zh = (
+            f"这次运行在 {history.source} 上发散了：第 {history.epochs} 轮里，损失不再是有限的数，"
+            "所以没有测试准确率。试试更小的学习率。"
+        )
+        en = (
+            f"This run on {history.source} diverged: in epoch {history.epochs} its loss was no "
+            "longer finite, so it has no test accuracy. Try a smaller learning rate."
+        )
     if rows:
         zh += (
             f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
@@ -179,8 +191,9 @@ def spread_table(networks: Mapping[str, Spread]) -> str:
     for name, spread in networks.items():
         row, seeds = spread.rows[0], len(spread.rows)
         deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
+        reached = "diverged" if math.isnan(spread.mean) else f"{spread.mean:.4f}{deviation}"
         lines.append(
             f"{name:<{first}} {row['parameters']:>10,} {row['multiply_adds']:>14,}"
-            f" {row['epochs']:>7} {spread.seconds:>8.0f} {seeds:>6}  {spread.mean:.4f}{deviation}"
+            f" {row['epochs']:>7} {spread.seconds:>8.0f} {seeds:>6}  {reached}"
         )
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Results of full runs: kept, replaced, averaged over seeds, shown in the README."""
 
 import csv
+import math
 
 import pytest
 
@@ -146,6 +147,25 @@ def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
     assert d2l.over_seeds(history(2, 0.97)).mean == pytest.approx(0.93)
     assert d2l.over_seeds(history(0, 0.1, epochs=1)).mean == pytest.approx(0.91)
     assert d2l.over_seeds(history(0, 0.1, train_samples=2000)).mean == pytest.approx(0.91)
+
+
+def test_a_run_that_diverged_is_reported_and_joins_no_seeds(empty_course, capsys):
+    fields = {key: value for key, value in record().items() if key != "versions"}
+    nan = {"train_loss": [2.0, math.nan], "test_loss": [math.nan], "test_accuracy": [math.nan]}
+    history = d2l.History(**fields | nan, log_dir="")
+    d2l.report(history)
+    zh, en = capsys.readouterr().out.splitlines()
+    assert "发散" in zh and "diverged" in en and "nan" not in zh + en
+    alone = d2l.over_seeds(history)
+    assert len(alone.rows) == 1 and math.isnan(alone.mean)  # no accuracy, and not one of 0
+    line = d2l.spread_table({"net": alone}).splitlines()[1]
+    assert line.split()[-1] == "diverged"
+
+    writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
+    assert d2l.over_seeds(history).mean == pytest.approx(0.91)
+    d2l.report(history)
+    zh, en = capsys.readouterr().out.splitlines()
+    assert "发散" in zh and "0.9100" in zh and "diverged" in en and "0.9100" in en
 
 
 @pytest.mark.parametrize(
