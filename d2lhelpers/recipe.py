@@ -74,11 +74,11 @@ def train_by_protocol(
             name=name,
         )
     except DivergedError as error:
-        variant = name.rpartition("/")[2]
+        run = name.partition("/")[2]  # without the chapter
         say(
-            zh=f"{variant}：最高学习率 {lr:.3g} 时训练发散，损失不再是有限的数。",
-            en=f"{variant}: at a highest learning rate of {lr:.3g} the training diverged; "
-            "its loss is no longer finite.",
+            zh=f"{run}：训练发散，损失不再是有限的数（最高学习率 {lr:.3g}）。",
+            en=f"{run}: the training diverged, its loss is no longer finite (highest learning "
+            f"rate {lr:.3g}).",
         )
         return error.history
 
