@@ -20,6 +20,8 @@ def pytest_configure(config):
     # No bars, no TensorBoard server, and no test's runs among the reader's.
     os.environ.update(run.BATCH)
     os.environ["D2L_RUNS"] = str(build_folder() / "test-runs")
+    if not config.option.nbval_sanitize_with:
+        config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
 
 
 def pytest_collection_modifyitems(config, items):
