@@ -40,6 +40,8 @@ class History:
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
     epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch.
+
+    Where training stopped because a loss was not finite, the last entry of every curve is NaN.
     """
 
     name: str
@@ -68,7 +70,7 @@ class History:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss stopped being finite: the last entry of a loss curve is not."""
+        """Whether the last entry of a loss curve is NaN or infinite: training stopped there."""
         losses = (self.train_loss, self.validation_loss, self.test_loss)
         return any(curve and not math.isfinite(curve[-1]) for curve in losses)
 
