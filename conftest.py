@@ -36,6 +36,8 @@ def pytest_configure(config):
     config.option.nbval_current_env = not getattr(config.option, "nbval_kernel_name", None)
     if config.getoption("full") and config.getoption("nbval"):
         config.option.nbval_cell_timeout = run.FULL_SECONDS
+    if not config.option.nbval_sanitize_with:
+        config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -25,9 +25,7 @@ MODULES = [
     if path.name != "__main__.py"
 ]
 
-NOT_YET = {
-    "recipe",
-}
+NOT_YET = set()
 """Modules with messages in one language; this set only shrinks."""
 
 EXEMPT = {
