@@ -4,10 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help course lab test test-wide full board bench site
+.PHONY: help course lab test test-lowest test-wide full board bench site
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 course: $(VENV)/ready  ## execute every notebook in quick mode (minutes, any CPU)
 	$(RUN) -m d2lhelpers run
@@ -19,6 +19,12 @@ test: $(VENV)/ready  ## run every check: style, unit, model and notebook tests, 
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m pytest --nbval
+
+test-lowest:  ## unit tests on the lowest versions of all that the package depends on
+	$(PYTHON) -m venv build/lowest
+	$(PYTHON) tests/lowest.py > build/lowest/constraints.txt
+	build/lowest/bin/python -m pip install --quiet -c build/lowest/constraints.txt -e ".[course]" pytest hypothesis packaging
+	build/lowest/bin/python -m pytest -m "not slow" --ignore=tests/course/test_browser.py
 
 test-wide: $(VENV)/ready  ## quick runs under other processors' arithmetic, three seeds (hours)
 	$(RUN) tests/wide.py
