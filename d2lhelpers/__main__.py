@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from .course import run, stamp
+from .course.editions import open_lab
 from .course.export import export
 from .course.notebooks import NotebookFailure, build_folder, notebooks
 from .course.results import update_readme
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
     edition.add_argument("--to", type=Path, default=build_folder() / "site", help="folder")
     edition.set_defaults(command=_export)
+
+    lab = commands.add_parser("lab", help="open JupyterLab on the notebooks")
+    lab.add_argument("edition", nargs="?", choices=LANGUAGES, help="one language only, in work/")
+    lab.set_defaults(command=lambda options: open_lab(options.edition))
 
     publish = commands.add_parser("stamp", help="put the published address into notebooks, README")
     publish.set_defaults(command=_stamp)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.course.export import images_of
+from d2lhelpers.course.pictures import images_of
 
 PARAMETERS = {
     "EPOCHS",
