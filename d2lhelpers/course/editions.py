@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import os
-import re
 from pathlib import Path
 
 import nbformat
@@ -16,8 +15,6 @@ from .pictures import attach_pictures, describe_images
 
 FOLDED = {"imports", "hide-input"}
 """Tags of cells whose code is plumbing and folded away."""
-
-_IMPORT = re.compile(r"^import d2lhelpers as d2l\n+", re.M)
 
 
 def one_language(
@@ -66,11 +63,9 @@ def tags_of(cell: nbformat.NotebookNode) -> set[str]:
 
 
 def _let_speak(cell: nbformat.NotebookNode, language: str) -> None:
-    line = f'import d2lhelpers as d2l\n\nd2l.use_language("{language}")\n'
-    cell.source, found = _IMPORT.subn(line, f"{cell.source}\n")
-    cell.source = cell.source.removesuffix("\n")
-    if found != 1:
-        raise ValueError('the set-up cell must have one line "import d2lhelpers as d2l"')
+    if "import d2lhelpers as d2l" not in cell.source.splitlines():
+        raise ValueError('the set-up cell must have the line "import d2lhelpers as d2l"')
+    cell.source += f'\nd2l.use_language("{language}")'
 
 
 def _digest(notebook: nbformat.NotebookNode) -> str:

@@ -45,11 +45,8 @@ def _renderer() -> type:
             return formula(body)
 
         def latex_environment(self, name, body):
-            body = (
-                body
-                if name in ("equation", "equation*")
-                else f"\\begin{{{name}}}{body}\\end{{{name}}}"
-            )
+            if not name.startswith("equation"):  # which says no more than that it is a block
+                body = f"\\begin{{{name}}}{body}\\end{{{name}}}"
             return self.block_math(body)
 
         def image(self, text, url, title=None):
