@@ -138,7 +138,7 @@ def _put(edition: nbformat.NotebookNode, path: Path) -> Path:
     Returns:
         The file that holds the edition, or that the reader made out of it.
     """
-    made_from = edition.metadata.d2lhelpers.edition.sha256
+    made_from = edition.metadata["d2lhelpers"]["edition"]["sha256"]
     number, target = 1, path
     while target.exists():
         original, changed = _origin(target)

@@ -213,8 +213,3 @@ def test_a_published_chapter_can_be_run_and_viewed_and_needs_no_badge(tmp_path, 
         "/course/zh/index.html",
         "/course/en/index.html",
     }
-
-
-def test_unknown_language():
-    with pytest.raises(ValueError, match="no edition in 'fr'; there are: zh, en"):
-        editions.one_language(nbformat.v4.new_notebook(), "fr")
