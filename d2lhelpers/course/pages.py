@@ -1,5 +1,6 @@
 """A chapter in one language as HTML: what is folded, what is hidden until it is predicted."""
 
+import itertools
 import re
 from functools import cache
 from html import escape
@@ -92,29 +93,31 @@ def _sections(cells: list[nbformat.NotebookNode]):
         for part in parts:
             if part.startswith("<h"):
                 if heading:
-                    yield place, heading, " ".join(texts)
+                    yield place, heading, " ".join(texts).strip()
                 _, heading, place = next(found)
                 part, texts = part.partition("</h")[2].partition(">")[2], []
             text = re.sub(r"<pre.*?</pre>", " ", part, flags=re.S)
             texts.append(" ".join(plain_text(text).split()))
     if heading:
-        yield place, heading, " ".join(texts)
+        yield place, heading, " ".join(texts).strip()
 
 
 def _fold_setup(cells: list[nbformat.NotebookNode]) -> None:
-    """Put what stands between the title and the first section under one fold, pictures excepted."""
-    setup = []
-    for cell in cells[1:]:
-        if cell.cell_type == "markdown" and cell.metadata.page["headings"]:
-            break
-        if cell.cell_type == "code" and any(map(picture_kind, cell.outputs)):
-            cell.metadata.page["folded"] = True
-            continue
-        setup.append(cell)
-    code = [number for number, cell in enumerate(setup) if cell.cell_type == "code"]
-    if code:
-        setup[code[0]].metadata.page["opens"] = True
-        setup[code[-1]].metadata.page["closes"] = True
+    """Fold what stands between the title and the first section, but for pictures."""
+    before = itertools.takewhile(lambda cell: not cell.metadata.page.get("headings"), cells[1:])
+    for is_picture, group in itertools.groupby(before, _shows_picture):
+        run = list(group)
+        code = [number for number, cell in enumerate(run) if cell.cell_type == "code"]
+        if is_picture:
+            for cell in run:
+                cell.metadata.page["folded"] = True
+        elif code:
+            run[code[0]].metadata.page["opens"] = True
+            run[code[-1]].metadata.page["closes"] = True
+
+
+def _shows_picture(cell: nbformat.NotebookNode) -> bool:
+    return cell.cell_type == "code" and any(map(picture_kind, cell.outputs))
 
 
 def _hide_until_predicted(cells: list[nbformat.NotebookNode]) -> None:
