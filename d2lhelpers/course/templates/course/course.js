@@ -32,6 +32,8 @@ for (const link of document.querySelectorAll("a.switch"))
     link.hash = passed(shown)?.id ?? "";
   });
 
+const inView = (e) => e && e.getBoundingClientRect().top >= 0 && e.getBoundingClientRect().top < innerHeight;
+
 for (const input of navigator.clipboard ? document.querySelectorAll(".input") : []) {
   const button = document.createElement("button");
   button.type = "button";
@@ -52,7 +54,10 @@ const contents = document.getElementById("contents");
 if (headings.length) {
   let moved = false; // a look at a chapter's top is not yet reading it
   const mark = () => {
-    const current = passed(headings);
+    const { scrollTop, clientHeight, scrollHeight } = document.documentElement;
+    const atEnd = scrollTop + clientHeight >= scrollHeight - 2; // where short sections end the page
+    const target = headings.find((heading) => `#${heading.id}` === location.hash);
+    const current = atEnd && scrollTop ? (inView(target) ? target : headings.at(-1)) : passed(headings);
     for (const [i, link] of links.entries()) {
       if (headings[i] === current) link.setAttribute("aria-current", "location");
       else link.removeAttribute("aria-current");
@@ -70,6 +75,7 @@ if (headings.length) {
   addEventListener("scroll", () => (moved = true), { once: true, passive: true });
   const observer = new IntersectionObserver(mark, { rootMargin: `-${Math.ceil(line())}px 0px 0px` });
   headings.forEach((heading) => observer.observe(heading));
+  addEventListener("scrollend", mark);
   contents.addEventListener("click", (event) => {
     if (event.target.closest("a") && contents.matches(":popover-open")) contents.hidePopover();
   });
