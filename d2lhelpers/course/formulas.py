@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 _SPACE = "http://www.w3.org/1998/Math/MathML"
 _THIN = "0.167em"
 _OPENING, _CLOSING = "⌊⌈", "⌋⌉"
+_PRIMES = {*"′″‴"}
 _LARGE = {*"∑∏⋃⋂", "max", "min", "lim", "sup", "inf", "argmax", "argmin"}
 """What has its limits above and below where there is room."""
 _LIMITS = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
@@ -63,6 +64,12 @@ def _name_rightly(element: Element) -> None:
     if _kind(element) == "mi" and text in {*_OPENING, *_CLOSING}:
         _rename(element, "mo")
         element.attrib.update(stretchy="false", form="prefix" if text in _OPENING else "postfix")
+    elif _kind(element) == "mo" and text == "/":
+        element.attrib.update(lspace="0", rspace="0")
+    elif _kind(element) == "msup" and (element[1].text or "").strip() in _PRIMES:
+        _rename(element, "mrow")  # a prime is small and raised by itself
+        _rename(element[1], "mo")
+        element[1].attrib.update(lspace="0", rspace="0")
     elif _kind(element) == "mo" and text.isascii() and text.isalpha():
         _rename(element, "mi")
     elif _kind(element) in _LIMITS and (element[0].text or "").strip() in _LARGE:

@@ -205,6 +205,8 @@ def test_outputs_and_finding_belong_to_the_prediction():
         (r"2\ln x", '<mn>2</mn><mspace width="0.167em" /><mi>ln</mi><mspace width="0.167em" />'),
         (r"\max(0, z)", '<mi>max</mi><mo stretchy="false">('),
         (r"\sum_{i} x", '<munder><mo movablelimits="true">∑</mo>'),
+        ("f'(x)", '<mi>f</mi><mo lspace="0" rspace="0">′</mo>'),
+        ("a/b", '<mo lspace="0" rspace="0">/</mo>'),
         (r"\begin{aligned}a&=b\\c&=d\end{aligned}", "<mtable"),
         (r"\left(", "<code>"),  # it cannot be converted, and is shown as it was written
     ],

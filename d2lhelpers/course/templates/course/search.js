@@ -5,10 +5,13 @@ const input = dialog.querySelector("input");
 const list = dialog.querySelector("ol");
 const status = dialog.querySelector("[role=status]");
 const open = document.getElementById("search-button");
-let sections = null; // read when first needed
+let sections = null; // a promise of them, once they are needed
 
-function load() {
-  const chapters = JSON.parse(document.getElementById("index").textContent);
+async function load() { // the index is JSON, deflated, in base64
+  const packed = atob(document.getElementById("index").textContent);
+  const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const chapters = await new Response(unpacked).json();
   return chapters.flatMap(([name, chapter, parts]) =>
     parts.map(([place, heading, text]) => ({
       href: `${name}.html#${place}`, chapter, heading, text,
@@ -17,11 +20,10 @@ function load() {
   );
 }
 
-function find(query) {
-  sections ??= load();
+async function find(query) {
   const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (!terms.length) return [];
-  return sections
+  return (await (sections ??= load()))
     .filter((s) => terms.every((term) => s.low.includes(term)))
     .map((s) => ({ ...s, score: terms.filter((term) => s.lowHeading.includes(term)).length, terms }))
     .sort((a, b) => b.score - a.score)
@@ -43,9 +45,11 @@ function marked(text, terms) { // the text around the first term, with all terms
   return small;
 }
 
-function show() {
-  const found = find(input.value);
-  status.textContent = input.value.trim() && !found.length ? words.found_nothing : "";
+async function show() {
+  const query = input.value;
+  const found = await find(query);
+  if (input.value !== query) return; // typed on meanwhile
+  status.textContent = query.trim() && !found.length ? words.found_nothing : "";
   list.replaceChildren(
     ...found.map((section) => {
       const item = document.createElement("li"), link = document.createElement("a");
