@@ -6,6 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from d2lhelpers.__main__ import main
 from d2lhelpers.course import editions
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.say import chosen_languages, use_language
@@ -206,3 +207,13 @@ def test_notebooks_without_cell_ids(minor):
 def test_unknown_language():
     with pytest.raises(ValueError, match="no edition in 'fr'; there are: zh, en"):
         editions.one_language(new_notebook(), "fr")
+
+
+def test_lab_opens_the_bilingual_notebooks_or_an_edition(
+    course, tmp_path, monkeypatch, both_languages_after
+):
+    opened = []
+    monkeypatch.setattr("jupyterlab.labapp.main", lambda arguments: opened.append(arguments[0]))
+    assert main(["lab"]) == 0 and not (tmp_path / "work").exists()
+    assert main(["lab", "en"]) == 0 and (tmp_path / "work" / "en" / "01_one.ipynb").exists()
+    assert opened == [str(tmp_path / "notebooks"), str(tmp_path / "work" / "en")]

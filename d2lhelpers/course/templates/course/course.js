@@ -34,6 +34,12 @@ for (const link of document.querySelectorAll("a.switch"))
 
 const inView = (e) => e && e.getBoundingClientRect().top >= 0 && e.getBoundingClientRect().top < innerHeight;
 
+// Only what scrolls sideways is a stop for the Tab key.
+const sized = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+});
+document.querySelectorAll("main [tabindex='0']").forEach((each) => sized.observe(each));
+
 for (const input of navigator.clipboard ? document.querySelectorAll(".input") : []) {
   const button = document.createElement("button");
   button.type = "button";
