@@ -46,6 +46,7 @@ def test_notebook_in_one_language(site, language, name):
     speak = f'\nd2l.use_language("{language}")'
     assert [cell.source.replace(speak, "") for cell in edition.cells] == [c.source for c in kept]
     assert sum(speak in cell.source for cell in edition.cells) == 1
+    assert not [cell.id for cell in edition.cells if "page" in cell.metadata]
     for cell, original in zip(edition.cells, kept, strict=True):
         if cell.cell_type == "code":
             of_other = [
@@ -69,6 +70,11 @@ def test_page_says_its_language_and_has_one_title(site, language, name):
     page = read_page(site, language, name)
     assert page.html["lang"] == {"zh": "zh-CN", "en": "en"}[language]
     assert len(page.select("h1")) == 1 and page.title.text == page.h1.text
+    description = page.select_one("meta[name=description]")["content"]
+    assert len(description) > 8 and not re.search(r"[$`<]", description)
+    assert page.select_one("meta[property='og:title']")["content"] == page.title.text
+    others = {link["hreflang"] for link in page.select("link[rel=alternate]")}
+    assert others == {"zh-CN", "en"}
     levels = [int(tag.name[1]) for tag in page.select("h1, h2, h3, h4")]
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
 
@@ -130,7 +136,7 @@ def test_every_output_is_shown(site, language, name):
 @pytest.mark.parametrize("name", [*NAMES, "index"])
 def test_links_inside_the_site_lead_somewhere(site, language, name):
     page = read_page(site, language, name)
-    for link in page.select("a[href]"):
+    for link in page.select("a[href], link[rel=alternate]"):
         target, _, anchor = link["href"].partition("#")
         if "//" in target:
             continue

@@ -81,6 +81,14 @@ def test_errors_are_shown():
     assert "E: v" in parse(text("## A"), code(error)).select_one(".output").get_text()
 
 
+def test_a_picture_s_description_is_its_alternative_text_and_not_said_twice():
+    image = shown(image_png="AAAA")
+    image.metadata["image/png"] = {"alt": "a dot"}
+    description = new_output("display_data", {"text/plain": "a dot"}, metadata={"describes": "i"})
+    block = parse(text("## A"), code(image, description)).select_one(".output")
+    assert block.img["alt"] == "a dot" and block.get_text().strip() == ""
+
+
 # ---------------------------------------------------------------------------------------- text
 
 
