@@ -7,17 +7,21 @@ Everything that a notebook needs is importable from here:
 True
 """
 
+from ._first_edition import is_higher, verdict
 from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board
+from .confusion import plot_confusion
 from .data import ImageData, load_cifar10, load_mnist
-from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
+from .device import device_report, try_all_gpus, try_gpu
 from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
-from .evidence import is_higher, standard_error, verdict
+from .evidence import judge, judge_close, standard_error
 from .exercises import check, hint, solution
-from .history import History, run_table
-from .images import show_feature_maps, show_filters, show_images, show_worst
+from .experiment import run_experiment
+from .features import show_feature_maps, show_filters
+from .history import History, run_table, table
+from .images import show_images, show_worst
 from .live import live
 from .metrics import accuracy, confusion_matrix, correct_mask, count_correct
 from .nets import (
@@ -25,11 +29,13 @@ from .nets import (
     count_parameters,
     init_he,
     init_weights,
+    init_xavier,
     layer_gradients,
     layer_signals,
     layer_table,
 )
-from .plots import plot_confusion, plot_history, plot_spreads
+from .plots import plot_history, plot_spreads
+from .precision import has_bfloat16
 from .recipe import (
     best_rate,
     judge_rate,
@@ -41,6 +47,7 @@ from .recipe import (
 )
 from .results import over_seeds, report, spread_table
 from .say import Text, is_interactive, say, use_language
+from .steps import steps_until
 from .training import DivergedError, train
 
 __all__ = [
@@ -64,8 +71,11 @@ __all__ = [
     "hint",
     "init_he",
     "init_weights",
+    "init_xavier",
     "is_higher",
     "is_interactive",
+    "judge",
+    "judge_close",
     "judge_rate",
     "layer_gradients",
     "layer_signals",
@@ -84,6 +94,7 @@ __all__ = [
     "random_flip",
     "random_greyscale",
     "report",
+    "run_experiment",
     "run_table",
     "say",
     "show_board",
@@ -94,6 +105,8 @@ __all__ = [
     "solution",
     "spread_table",
     "standard_error",
+    "steps_until",
+    "table",
     "train",
     "train_at_best_rate",
     "train_by_protocol",

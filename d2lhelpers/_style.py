@@ -1,20 +1,22 @@
-"""What all figures of the course share: colours, fonts, grids of cells, headings.
+"""What all figures of the course share: colours, sizes, grids of cells, headings, descriptions.
 
 Colours are those of Okabe and Ito, "Color Universal Design" (2008), which readers with a colour
-vision deficiency can tell apart; nothing is told by colour alone. Only `use_style` changes global
-settings of matplotlib.
+vision deficiency can tell apart; nothing is told by colour alone. Fonts and sizes are those of
+matplotlib's settings, which only ``use_style`` changes, so that a reader's own settings hold.
 """
 
 from __future__ import annotations
 
-import functools
+import html
 import math
+import sys
 import textwrap
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
+
+from .say import Text, chosen_languages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,64 +28,58 @@ COLOURS = (_BLUE, VERMILLION, _GREEN, _PURPLE, _ORANGE, _SKY, _BLACK)
 MARKERS = "osD^vPX"
 
 WIDEST = 9.0  # inches: what fits the column of a notebook
-STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so a figure looks the same everywhere
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "legend.fontsize": 9,
-    "figure.titlesize": 11,
-    "image.interpolation": "nearest",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
-_Arguments = ParamSpec("_Arguments")
-
-
-def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
-    """Let ``draw`` draw in the course's style, without changing the style of anything else."""
-
-    @functools.wraps(draw)
-    def styled(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
-        import matplotlib.pyplot as plt
-
-        # Load the backend first. A notebook's backend changes settings as it loads (it turns
-        # interactive mode on), and leaving the context would take them back: no figure would
-        # appear any more.
-        plt.draw_if_interactive()
-        with plt.rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-        for ax in figure.axes:  # matplotlib makes ticks later, when the style has gone
-            ax.tick_params(labelsize=STYLE["axes.labelsize"])
-        return figure
-
-    return styled
 
 
 def use_style() -> None:
-    """Give the notebook's own plots the fonts and colours of this module's figures."""
+    """Give all figures that follow the sizes and colours of the course.
+
+    The font stays the one in force, DejaVu Sans unless you chose another: for Chinese in figures
+    set ``plt.rcParams["font.sans-serif"]`` as usual, before or after.
+    """
     import matplotlib.pyplot as plt
 
-    plt.rcParams.update(STYLE)
-    plt.rcParams["axes.prop_cycle"] = plt.cycler(color=COLOURS)
+    plt.rcParams.update(
+        {
+            "font.size": 9,
+            "axes.titlesize": "medium",
+            "axes.labelsize": "medium",
+            "xtick.labelsize": "medium",
+            "ytick.labelsize": "medium",
+            "legend.fontsize": "medium",
+            "figure.titlesize": "large",
+            "image.interpolation": "nearest",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+        }
+    )
 
 
-def as_array(value: Any, name: str) -> np.ndarray:
+def as_array(value: Tensor | np.ndarray, name: str) -> np.ndarray:
     """A tensor on any device, with gradients or without, or an array, as an array."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         return (value.float() if value.is_floating_point() else value).numpy()
     if isinstance(value, np.ndarray):
         return value
-    raise TypeError(f"{name} must be a tensor or an array, not {type(value).__name__}.")
+    given = type(value).__name__
+    raise TypeError(
+        Text(
+            zh=f"{name} 应是张量或数组，得到的是 {given}。",
+            en=f"{name} must be a tensor or an array, not {given}.",
+        )
+    )
 
 
 def check_finite(values: np.ndarray, name: str) -> None:
     if not np.isfinite(values).all():
         raise ValueError(
-            f"{name} holds NaN or infinity, which has no colour. Look for the step that made it: "
-            "often a division by a std of 0, or a training that diverged."
+            Text(
+                zh=f"{name} 里有 NaN 或无穷大，没有颜色可以表示。找出产生它的那一步："
+                "多半是除以了等于 0 的标准差，或者训练发散了。",
+                en=f"{name} holds NaN or infinity, which has no colour. Look for the step that "
+                "made it: often a division by a std of 0, or a training that diverged.",
+            )
         )
 
 
@@ -102,7 +98,8 @@ def grid(
     usual = 1.1 if lines or bar else 0.75
     cell = min(max(usual, 4.5 / columns), 2.2, (WIDEST - margin) / columns)
     width = columns * cell + margin
-    height = rows * (cell + 0.15 * lines) + 0.2 * len(wrapped(heading, width)) + 0.1
+    line = 1.2 * plt.rcParams["font.size"] / 72  # inches
+    height = rows * (cell + line * lines) + 1.3 * line * len(wrapped(heading, width)) + 0.1
     figure, axes = plt.subplots(
         rows,
         columns,
@@ -119,10 +116,60 @@ def grid(
     return figure, list(axes.flat[:count])
 
 
+def caption(ax: Axes, *lines: str, **style: str) -> None:
+    """Text above a cell of a grid, broken where it is wider than the cell."""
+    width = ax.figure.get_figwidth() / ax.get_gridspec().ncols
+    text = "\n".join(textwrap.fill(line, max(6, characters(width))) for line in lines)
+    # Whatever font the reader chose, DejaVu Sans lends it signs that it may lack, such as "✗".
+    families = [*ax.title.get_fontfamily(), "DejaVu Sans"]
+    ax.set_title(text, pad=3, fontsize="medium", fontfamily=families, **style)
+
+
 def set_heading(figure: Figure, heading: str) -> None:
     if heading:
-        figure.suptitle("\n".join(wrapped(heading, figure.get_figwidth())))
+        lines = wrapped(heading, figure.get_figwidth())
+        figure.suptitle("\n".join(lines), fontsize="large")
 
 
 def wrapped(heading: str, width: float) -> list[str]:
-    return textwrap.wrap(heading, int(width / 0.09))  # inches a character, at 11 points
+    return textwrap.wrap(heading, int(characters(width) / 1.1))
+
+
+def characters(width: float) -> int:
+    """How many characters of running text are about as wide as ``width`` inches."""
+    import matplotlib.pyplot as plt
+
+    return int(width / (0.0091 * plt.rcParams["font.size"]))
+
+
+def describe_figure(figure: Figure, text: Text) -> None:
+    """Let a notebook that shows ``figure`` also say what it shows, for those who do not see it.
+
+    JupyterLab and code hosts draw an image without the alternative text in its metadata; only
+    nbconvert's pages have it. What reaches a screen reader in all of them is a paragraph of its
+    own after the image, in each language, marked in its metadata with ``lang`` and with
+    ``describes``; it takes no room on the page. The figure's label is the English text.
+    """
+    figure.set_label(text.en)
+    if "ipykernel.kernelapp" not in sys.modules:
+        return
+
+    def display_with_description() -> None:
+        from IPython.display import display
+
+        del figure._ipython_display_  # the next line displays the figure in the usual way
+        display(figure, metadata={"image/png": {"alt": str(text)}})
+        for language in chosen_languages():
+            line = getattr(text, language)
+            paragraph = f'<p lang="{language}" style="{_UNSEEN}">{html.escape(line)}</p>'
+            display(
+                {"text/plain": line, "text/html": paragraph},
+                raw=True,
+                metadata={"lang": language, "describes": "image"},
+            )
+
+    # matplotlib shows figures at the end of the cell, so that they can be changed until then.
+    figure._ipython_display_ = display_with_description
+
+
+_UNSEEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0,0,0,0)"

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .say import Text
+
 
 def random_flip(images: Tensor, generator: torch.Generator, p: float = 0.5) -> Tensor:
     """Mirror each image left to right with probability p.
@@ -35,7 +37,7 @@ def random_flip(images: Tensor, generator: torch.Generator, p: float = 0.5) -> T
 
 
 def random_crop(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
-    """Shift each image by up to `padding` pixels along both axes, filling with zeros.
+    """Shift each image by up to ``padding`` pixels along both axes, filling with zeros.
 
     This is a crop of the original size from the image inside a border of zeros, each of the
     (2 * padding + 1)**2 places being equally likely: the augmentation for CIFAR-10 in He et al.,
@@ -60,7 +62,12 @@ def random_crop(images: Tensor, generator: torch.Generator, padding: int = 4) ->
     """
     _check(images, generator)
     if padding < 0:
-        raise ValueError(f"padding is {padding}; give 0 or more pixels")
+        raise ValueError(
+            Text(
+                zh=f"padding 是 {padding}；应是 0 或更多个像素。",
+                en=f"padding is {padding}; give 0 or more pixels.",
+            )
+        )
     n, _, height, width = images.shape
     offsets = torch.randint(2 * padding + 1, (2, n), generator=generator).to(images.device)
     padded = F.pad(images, (padding,) * 4)
@@ -73,7 +80,7 @@ def random_greyscale(images: Tensor, generator: torch.Generator, p: float = 0.1)
     """Take the colour out of each image with probability p, leaving three equal channels.
 
     The grey value is the luma of ITU-R BT.601, 0.2989 R + 0.587 G + 0.114 B, rounded down; equal
-    to `torchvision.transforms.functional.rgb_to_grayscale`. Since those weights add up to 0.9999,
+    to ``torchvision.transforms.functional.rgb_to_grayscale``. Since those weights add up to 0.9999,
     white becomes 254.
 
     Args:
@@ -95,8 +102,13 @@ def random_greyscale(images: Tensor, generator: torch.Generator, p: float = 0.1)
     """
     _check(images, generator)
     if images.shape[1] != 3:
+        channels = images.shape[1]
         raise ValueError(
-            f"these images have {images.shape[1]} channel(s); greyscale needs 3 (red, green, blue)"
+            Text(
+                zh=f"这些图像的通道数是 {channels}；变成灰度要 3 个（红、绿、蓝）。",
+                en=f"These images have {channels} channel(s); greyscale needs 3 (red, green, "
+                "blue).",
+            )
         )
     chosen = _choose(images, generator, p)
     red, green, blue = images.split(1, dim=1)
@@ -107,19 +119,38 @@ def random_greyscale(images: Tensor, generator: torch.Generator, p: float = 0.1)
 def _check(images: Tensor, generator: torch.Generator) -> None:
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         given = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a uint8 tensor, not {given}; augment before normalising")
+        raise TypeError(
+            Text(
+                zh=f"images 应是 uint8 张量，得到的是 {given}；请先增强，再标准化。",
+                en=f"images must be a uint8 tensor, not {given}; augment before normalising.",
+            )
+        )
     if images.ndim != 4:
+        shape = tuple(images.shape)
         raise ValueError(
-            f"images must have shape (N, C, H, W), not {tuple(images.shape)}; "
-            "for a single image, pass image[None]"
+            Text(
+                zh=f"images 的形状应是 (N, C, H, W)，得到的是 {shape}；只有一张时传 image[None]。",
+                en=f"images must have shape (N, C, H, W), not {shape}; for a single image, pass "
+                "image[None].",
+            )
         )
     if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
-        raise TypeError(f"generator must be a CPU torch.Generator, not {generator!r}")
+        raise TypeError(
+            Text(
+                zh=f"generator 应是 CPU 上的 torch.Generator，得到的是 {generator!r}。",
+                en=f"generator must be a CPU torch.Generator, not {generator!r}.",
+            )
+        )
 
 
 def _choose(images: Tensor, generator: torch.Generator, p: float) -> Tensor:
     """True for the images drawn with probability p; bool (N, 1, 1, 1) on the images' device."""
     if not 0 <= p <= 1:
-        raise ValueError(f"p is {p}; a probability lies between 0 and 1")
+        raise ValueError(
+            Text(
+                zh=f"p 是 {p}；概率在 0 和 1 之间。",
+                en=f"p is {p}; a probability lies between 0 and 1.",
+            )
+        )
     chosen = torch.rand(len(images), generator=generator) < p
     return chosen.to(images.device)[:, None, None, None]

@@ -6,128 +6,17 @@ uint8, and a batch is made by indexing them all at once: no picture is ever open
 
 import operator
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader
 
 from . import sources
-
-Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-
-
-# ------------------------------------------------------------------------------ what is returned
-
-
-class ImageDataset(Dataset):
-    """Labelled images, kept as uint8 and normalised batch by batch.
-
-    A standard `DataLoader` hands whole batches of indices to `__getitems__`; give it
-    ``collate_fn=whole_batch``, since nothing is left to collate. In worker processes every worker
-    augments with a generator of its own.
-
-    Args:
-        images: uint8 tensor (N, C, H, W), on any device; batches are made there.
-        labels: int64 tensor (N,), on the same device.
-        mean: one number for all channels or C of them, in units of [0, 1] pixels.
-        std: likewise, above 0.
-        augment: functions ``f(images, generator) -> images`` on uint8 batches, applied in order
-            before normalisation.
-        generator: CPU generator that the augmentations draw from; a new one if None.
-
-    Attributes:
-        mean, std: float32 tensors (C,), on the device of the images.
-
-    Raises:
-        TypeError: the images are not uint8, the labels not int64, or an augmentation is no
-            function.
-        ValueError: shapes do not fit together, or a standard deviation is not above 0.
-
-    Example:
-        >>> white = torch.full((5, 1, 2, 2), 255, dtype=torch.uint8)
-        >>> dataset = ImageDataset(white, torch.arange(5), mean=0.5, std=0.5)
-        >>> X, y = dataset[3]
-        >>> X.shape, X.unique().tolist(), y.item()
-        (torch.Size([1, 2, 2]), [1.0], 3)
-        >>> X, y = dataset.__getitems__([4, 0])
-        >>> X.shape, y.tolist()
-        (torch.Size([2, 1, 2, 2]), [4, 0])
-    """
-
-    def __init__(
-        self,
-        images: torch.Tensor,
-        labels: torch.Tensor,
-        mean: float | Sequence[float] | torch.Tensor,
-        std: float | Sequence[float] | torch.Tensor,
-        augment: tuple[Augmentation, ...] = (),
-        generator: torch.Generator | None = None,
-    ):
-        if images.dtype != torch.uint8 or labels.dtype != torch.int64:
-            raise TypeError(
-                f"images must be uint8 and labels int64, not {images.dtype} and {labels.dtype}"
-            )
-        if images.ndim != 4 or labels.shape != images.shape[:1]:
-            raise ValueError(
-                "images must have the shape (N, C, H, W) and labels (N,), "
-                f"not {tuple(images.shape)} and {tuple(labels.shape)}"
-            )
-        if not isinstance(augment, tuple | list) or not all(map(callable, augment)):
-            raise TypeError(
-                f"augment must be a tuple of functions, not {augment!r}; "
-                "for a single one write augment=(random_flip,)"
-            )
-        self.images, self.labels = images, labels
-        mean = _per_channel("mean", mean, images.shape[1])
-        std = _per_channel("std", std, images.shape[1])
-        if not (std > 0).all():
-            raise ValueError(
-                f"std must be above 0 in every channel, not {std.tolist()}; "
-                "images of a single shade need a std of your choice, such as std=1"
-            )
-        self.augment = tuple(augment)
-        self.generator = torch.Generator() if generator is None else generator
-        # ((x / 255) - mean) / std as one multiplication and one addition.
-        scale = (1 / (255 * std.double())).float().view(-1, 1, 1)
-        shift = (-mean.double() / std.double()).float().view(-1, 1, 1)
-        self.mean, self.std = mean.to(images.device), std.to(images.device)
-        self._scale, self._shift = scale.to(images.device), shift.to(images.device)
-        self._worker_seed: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """One image, float32 (C, H, W), normalised, and its label, int64 without dimensions."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} images")
-        X, y = self.__getitems__([index % len(self)])
-        return X[0], y[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch: images, float32 (B, C, H, W), normalised, and labels, int64 (B,)."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
-        images = self.images.index_select(0, chosen)
-        if self.augment:
-            self._seed_worker()
-        for change in self.augment:
-            images = change(images, self.generator)
-            if images.dtype != torch.uint8 or len(images) != len(chosen):
-                raise TypeError(
-                    f"{getattr(change, '__name__', change)} must return {len(chosen)} uint8 images "
-                    f"(N, C, H, W), not {images.dtype} {tuple(images.shape)}"
-                )
-        X = images.to(torch.float32, memory_format=torch.contiguous_format)
-        return X.mul_(self._scale).add_(self._shift), self.labels.index_select(0, chosen)
-
-    def _seed_worker(self) -> None:
-        """In a worker process, leave the generator state that all workers got a copy of."""
-        worker = get_worker_info()
-        if worker is not None and self._worker_seed != worker.seed:
-            self._worker_seed = worker.seed
-            self.generator.manual_seed(worker.seed)
+from .dataset import Augmentation, ImageDataset, ImageLoader, mean_and_std
+from .formats import DataSet
+from .say import Text
 
 
 @dataclass(frozen=True)
@@ -139,7 +28,7 @@ class ImageData:
         train: shuffled loader of (X, y): X float32 (B, C, H, W), y int64 (B,). The last batch may
             be smaller. ``train.generator`` draws its order and its augmentations.
         validation: loader in fixed order without augmentation, or None if none was asked for.
-        test: likewise; None only where a copy of this object was made to train without it.
+        test: likewise; None in a copy that `without_test` made.
         classes: the class names, in the order of the labels.
         source: where the images come from, in words: "MNIST", "CIFAR-10", "CIFAR-10 (JPEG copy)",
             "synthetic stand-in for MNIST", ...
@@ -151,12 +40,21 @@ class ImageData:
     name: str
     train: DataLoader
     validation: DataLoader | None
-    test: DataLoader
+    test: DataLoader | None
     classes: tuple[str, ...]
     source: str
     is_real: bool
     mean: torch.Tensor
     std: torch.Tensor
+
+    def without_test(self) -> "ImageData":
+        """A copy without the test set, for trainings that must not see it; loaders are shared.
+
+        Example:
+            >>> load_mnist(64, train_size=640, source="synthetic").without_test()
+            ImageData(synthetic stand-in for MNIST: 640 train; batches of 64)
+        """
+        return replace(self, test=None)
 
     def __repr__(self) -> str:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
@@ -164,11 +62,6 @@ class ImageData:
             f"{len(loader.dataset)} {split}" for split, loader in splits.items() if loader
         )
         return f"ImageData({self.source}: {sizes}; batches of {self.train.batch_size})"
-
-
-def whole_batch(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``collate_fn`` for an `ImageDataset`, which makes whole batches itself."""
-    return batch
 
 
 # ----------------------------------------------------------------------------- what is called
@@ -227,7 +120,20 @@ def load_mnist(
         >>> X.shape, y.shape
         (torch.Size([64, 1, 28, 28]), torch.Size([64]))
     """
-    return _load("MNIST", **locals())
+    return _load(
+        "MNIST",
+        batch_size=batch_size,
+        validation_size=validation_size,
+        train_size=train_size,
+        test_size=test_size,
+        source=source,
+        root=root,
+        device=device,
+        augment=augment,
+        mean=mean,
+        std=std,
+        seed=seed,
+    )
 
 
 def load_cifar10(
@@ -258,29 +164,44 @@ def load_cifar10(
         >>> X.shape, data.mean.shape
         (torch.Size([100, 3, 32, 32]), torch.Size([3]))
     """  # noqa: E501
-    return _load("CIFAR-10", **locals())
+    return _load(
+        "CIFAR-10",
+        batch_size=batch_size,
+        validation_size=validation_size,
+        train_size=train_size,
+        test_size=test_size,
+        source=source,
+        root=root,
+        device=device,
+        augment=augment,
+        mean=mean,
+        std=std,
+        seed=seed,
+    )
 
 
 # -------------------------------------------------------------------------------- loading
 
 
 def _load(
-    name,
-    batch_size,
-    validation_size,
-    train_size,
-    test_size,
-    source,
-    root,
-    device,
-    augment,
-    mean,
-    std,
-    seed,
+    name: str,
+    *,
+    batch_size: int,
+    validation_size: int,
+    train_size: int | None,
+    test_size: int | None,
+    source: str,
+    root: str | os.PathLike | None,
+    device: torch.device | str | None,
+    augment: tuple[Augmentation, ...],
+    mean: float | Sequence[float] | None,
+    std: float | Sequence[float] | None,
+    seed: int,
 ) -> ImageData:
     """What `load_mnist` and `load_cifar10` share."""
     data_set = sources.DATA_SETS[name]
     batch_size = _integer("batch_size", batch_size, 1)
+    seed = _integer("seed", seed, -(2**63), 2**64 - 1)
     validation_size, train_size, test_size = _check_sizes(
         data_set, validation_size, train_size, test_size
     )
@@ -296,22 +217,14 @@ def _load(
         slice(0, test_size),
     )
     if mean is None or std is None:
-        computed = _mean_and_std(train[0])
+        computed = mean_and_std(train[0])
         mean = computed[0] if mean is None else mean
         std = computed[1] if std is None else std
 
     def loader(images, labels, augment=(), shuffle=False):
-        # Validation and test loaders get a generator too: PyTorch would otherwise draw from the
-        # global one on every pass, and evaluating a network would change its further training.
-        generator = torch.Generator().manual_seed(seed)
         images, labels = images.to(device), labels.to(device)
-        return DataLoader(
-            ImageDataset(images, labels, mean, std, augment, generator),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            collate_fn=whole_batch,
-            generator=generator,
-        )
+        dataset = ImageDataset(images, labels, mean, std, augment, seed)
+        return ImageLoader(dataset, batch_size, shuffle)
 
     train_loader = loader(*train, augment, shuffle=True)
     return ImageData(
@@ -347,56 +260,40 @@ def _integer(name: str, value: int, low: int, high: int | None = None) -> int:
             raise TypeError
         value = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+        raise TypeError(
+            Text(
+                zh=f"{name} 必须是整数，而不是 {value!r}。",
+                en=f"{name} must be an integer, not {value!r}.",
+            )
+        ) from None
     if value < low or (high is not None and value > high):
-        limit = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name} is {value}; it must be {limit}")
+        zh, en = (
+            (f"至少是 {low}", f"at least {low}")
+            if high is None
+            else (f"在 {low} 到 {high} 之间", f"from {low} to {high}")
+        )
+        raise ValueError(
+            Text(zh=f"{name} 是 {value}；它应{zh}。", en=f"{name} is {value}; it must be {en}.")
+        )
     return value
 
 
-def _check_sizes(data_set, validation_size, train_size, test_size) -> tuple[int, int, int]:
+def _check_sizes(
+    data_set: DataSet, validation_size: int, train_size: int | None, test_size: int | None
+) -> tuple[int, int, int]:
     """The three sizes with None filled in, or an error that gives the numbers."""
     validation_size = _integer("validation_size", validation_size, 0, data_set.train_size - 1)
     left = data_set.train_size - validation_size
-    if train_size is None:
-        train_size = left
-    try:
-        train_size = _integer("train_size", train_size, 1, left)
-    except ValueError as error:
+    train_size = left if train_size is None else _integer("train_size", train_size, 1)
+    if train_size > left:
         raise ValueError(
-            f"{error}: {data_set.name} has {data_set.train_size} training images, "
-            f"of which {validation_size} are for validation"
-        ) from None
+            Text(
+                zh=f"train_size 是 {train_size}；它应在 1 到 {left} 之间：{data_set.name} 有 "
+                f"{data_set.train_size} 张训练图像，其中 {validation_size} 张用于验证。",
+                en=f"train_size is {train_size}; it must be from 1 to {left}: {data_set.name} has "
+                f"{data_set.train_size} training images, of which {validation_size} are for "
+                "validation.",
+            )
+        )
     test_size = data_set.test_size if test_size is None else test_size
     return validation_size, train_size, _integer("test_size", test_size, 1, data_set.test_size)
-
-
-def _mean_and_std(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of every channel, in units of [0, 1] pixels.
-
-    From the histogram of the 256 shades: exact, and much faster than turning all pixels into
-    floats.
-    """
-    shades = torch.arange(256, dtype=torch.float64) / 255
-    histograms = [
-        torch.bincount(images[:, channel].flatten(), minlength=256)
-        for channel in range(images.shape[1])
-    ]
-    share = torch.stack(histograms).double()
-    share /= share.sum(dim=1, keepdim=True)
-    mean = share @ shades
-    variance = (share * (shades - mean[:, None]) ** 2).sum(dim=1)
-    return mean, variance.sqrt()
-
-
-def _per_channel(name: str, value, channels: int) -> torch.Tensor:
-    """A number or a sequence of them as a float32 tensor (channels,) on the CPU."""
-    value = torch.as_tensor(value, dtype=torch.float32, device="cpu")
-    if value.ndim > 1 or value.numel() not in (1, channels):
-        raise ValueError(
-            f"{name} must be one number or one for each of {channels} channel(s), "
-            f"not {value.tolist()}"
-        )
-    if not value.isfinite().all():
-        raise ValueError(f"{name} must be finite, not {value.tolist()}")
-    return value.expand(channels).clone()

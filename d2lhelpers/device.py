@@ -11,14 +11,17 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-__all__ = ["describe", "device_of", "device_report", "has_bfloat16", "try_all_gpus", "try_gpu"]
+from .precision import has_bfloat16
+from .say import Text
+
+__all__ = ["describe", "device_of", "device_report", "try_all_gpus", "try_gpu"]
 
 
 class _Missing(NamedTuple):
-    """Why there is no CUDA device at all, and what a learner can do about it."""
+    """Why no CUDA device is used, and what a learner can do about it."""
 
-    why: str
-    advice: str
+    why: Text
+    advice: Text
     is_fault: bool  # something is broken, as opposed to "no such GPU here"
 
 
@@ -40,11 +43,27 @@ def try_gpu(i: int = 0) -> torch.device:
     device(type='cpu')
     """
     if not isinstance(i, int) or isinstance(i, bool):
-        raise TypeError(f"i must be the number of a GPU, an int; got {i!r}.")
+        raise TypeError(
+            Text(
+                zh=f"i 应是 GPU 的编号，一个 int；得到的是 {i!r}。",
+                en=f"i must be the number of a GPU, an int; got {i!r}.",
+            )
+        )
     if i < 0:
-        raise ValueError(f"i must be the number of a GPU, 0 or more; got {i}.")
-    for fault in _faults(i):
-        _warn_once(f"Not using a GPU: {fault}")
+        raise ValueError(
+            Text(
+                zh=f"i 应是 GPU 的编号，从 0 数起；得到的是 {i}。",
+                en=f"i must be the number of a GPU, 0 or more; got {i}.",
+            )
+        )
+    fault = _fault(i)
+    if fault:
+        _warn_once(
+            Text(
+                zh=f"没有用 GPU：{fault.why.zh}{fault.advice.zh}",
+                en=f"Not using a GPU: {fault.why.en} {fault.advice.en}",
+            )
+        )
     return _best(i)
 
 
@@ -56,23 +75,6 @@ def try_all_gpus() -> list[torch.device]:
     """
     count = 0 if _no_cuda() else torch.cuda.device_count()
     return [torch.device("cuda", i) for i in range(count) if _is_usable(i)] or [_best(0)]
-
-
-def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether mixed precision with bfloat16 is a gain on ``device``.
-
-    True on CUDA devices that compute in bfloat16 (NVIDIA from compute capability 8.0, Ampere,
-    on; emulation does not count) and on CPUs whose instruction set multiplies bfloat16 numbers
-    (AVX512-BF16, AMX-BF16, Arm BF16), where PyTorch was built to use it. Other CPUs accept
-    bfloat16 as well but convert back and forth, which costs time. False on Apple's MPS.
-    """
-    device = torch.device(device)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return _cpu_multiplies_bfloat16()
-    return False
 
 
 def device_of(net: nn.Module) -> torch.device:
@@ -87,64 +89,88 @@ def device_of(net: nn.Module) -> torch.device:
 def describe(device: torch.device | str) -> str:
     """What ``device`` is, in a few words: a GPU's name and memory, or the CPU's threads.
 
+    In English, as a run's record keeps it.
+
     >>> describe("cpu").startswith("CPU with ")
     True
     """
-    device = torch.device(device)
+    return _description_of(torch.device(device)).en
+
+
+def _description_of(device: torch.device) -> Text:
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(device)
-        return f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB of memory"
+        memory = f"{gpu.total_memory / 2**30:.0f} GiB"
+        return Text(zh=f"{gpu.name}，{memory} 显存", en=f"{gpu.name} with {memory} of memory")
     if device.type == "mps":
-        return "Apple GPU"
+        return Text(zh="苹果 GPU", en="Apple GPU")
     threads = torch.get_num_threads()
-    return f"CPU with {threads} thread{'s' if threads != 1 else ''}"
+    return Text(
+        zh=f"CPU，{threads} 个线程", en=f"CPU with {threads} thread{'s' if threads != 1 else ''}"
+    )
 
 
 def device_report() -> str:
-    """A few lines for a reader: the device that :func:`try_gpu` takes, and why.
+    """A few lines for a reader: the device that ``try_gpu`` takes, and why.
 
     They name the GPU and its memory, or the number of CPU threads; the version of PyTorch;
-    whether bfloat16 is fast there; and, without a GPU, the reason and what can be done.
+    whether bfloat16 is fast there; and, without a GPU, the reason and what can be done. In the
+    chosen language, or in both, Chinese first.
 
+    >>> from d2lhelpers import use_language
+    >>> use_language("en")
     >>> print(device_report())  # doctest: +SKIP
     Device: CPU with 2 threads (torch.device('cpu'))
     PyTorch: 2.14.1+cu130
     bfloat16: fast here, so mixed precision pays off
     GPU: none in use, because no NVIDIA driver was found. If this machine has an NVIDIA GPU,
         install its driver; otherwise all is well: the course runs on the CPU, only more slowly.
+    >>> use_language(None)
     """
     device = _best(0)
-    gain = (
-        "fast here, so mixed precision pays off"
-        if has_bfloat16(device)
-        else "no gain here, so float32 is the better choice"
-    )
-    lines = [
-        f"Device: {describe(device)} (torch.device('{device}'))",
+    name, fast = _description_of(device), has_bfloat16(device)
+    zh = [
+        f"设备：{name.zh}（torch.device('{device}')）",
+        f"PyTorch：{torch.__version__}",
+        f"bfloat16：{'在这里快，混合精度合算' if fast else '在这里不快，用 float32 更好'}",
+    ]
+    gain = "fast here, so mixed precision pays off"
+    en = [
+        f"Device: {name.en} (torch.device('{device}'))",
         f"PyTorch: {torch.__version__}",
-        f"bfloat16: {gain}",
+        f"bfloat16: {gain if fast else 'no gain here, so float32 is the better choice'}",
     ]
     if device.type == "cpu":
-        lines += ["GPU: none in use, because " + " ".join(_reason_without_gpu())]
-        lines += _WITHOUT_GPU_ON_COLAB if "google.colab" in sys.modules else []
-    return "\n".join(textwrap.fill(line, 88, subsequent_indent="    ") for line in lines)
+        missing = _no_cuda() or _broken_gpu(0)
+        zh.append(f"GPU：没有用，因为{missing.why.zh}{missing.advice.zh}")
+        en.append(f"GPU: none in use, because {missing.why.en} {missing.advice.en}")
+        if "google.colab" in sys.modules:
+            zh.append(_WITHOUT_GPU_ON_COLAB.zh)
+            en.append(_WITHOUT_GPU_ON_COLAB.en)
+    en = [textwrap.fill(line, 88, subsequent_indent="    ") for line in en]
+    return str(Text(zh="\n".join(zh), en="\n".join(en)))
 
 
 # The budgets of full runs on two CPU cores, about what Colab gives.
-_WITHOUT_GPU_ON_COLAB = [
-    "没有 GPU，完整运行一章要 10 到 25 分钟（第 7 章约 75 分钟）。要 GPU：菜单“代码执行程序”→"
+_WITHOUT_GPU_ON_COLAB = Text(
+    zh="没有 GPU，完整运行一章要 10 到 25 分钟（第 7 章约 75 分钟）。要 GPU：菜单“代码执行程序”→"
     "“更改运行时类型”，选一种 GPU。只想看看：把 parameters 单元格里的 EPOCHS 和 TRAIN_SIZE 改小。",
-    "Without a GPU a full run of a chapter takes 10 to 25 minutes (chapter 7: about 75). For a "
+    en="Without a GPU a full run of a chapter takes 10 to 25 minutes (chapter 7: about 75). For a "
     'GPU: menu "Runtime", "Change runtime type", and choose one. For a quick look, lower EPOCHS '
     "and TRAIN_SIZE in the parameters cell.",
-]
+)
 
 # --- CUDA: what is there, and what is wrong with it ------------------------------------------
 
-_ON_CPU = "otherwise all is well: the course runs on the CPU, only more slowly."
-_UPDATE = (
-    "Update the driver (https://www.nvidia.com/drivers), or install the PyTorch build for your "
-    "driver's CUDA version (https://pytorch.org/get-started). The CPU is used until then."
+_ON_CPU = Text(
+    zh="没有也不要紧：课程在 CPU 上照样运行，只是慢些。",
+    en="otherwise all is well: the course runs on the CPU, only more slowly.",
+)
+_UPDATE = Text(
+    zh="请更新驱动（https://www.nvidia.com/drivers），或安装适合驱动的 CUDA 版本的 PyTorch"
+    "（https://pytorch.org/get-started）。在那之前用 CPU。",
+    en="Update the driver (https://www.nvidia.com/drivers), or install the PyTorch build for your "
+    "driver's CUDA version (https://pytorch.org/get-started). The CPU is used until then.",
 )
 
 
@@ -153,9 +179,16 @@ def _no_cuda() -> _Missing | None:
     """Why PyTorch sees no CUDA device; None where it sees one."""
     if not torch.backends.cuda.is_built():
         return _Missing(
-            "this PyTorch was built without CUDA.",
-            "If this machine has an NVIDIA GPU, install a CUDA build of PyTorch "
-            f"(https://pytorch.org/get-started); {_ON_CPU}",
+            Text(
+                zh="安装的 PyTorch 不带 CUDA。",
+                en="this PyTorch was built without CUDA.",
+            ),
+            Text(
+                zh="如果这台机器有 NVIDIA GPU，请安装带 CUDA 的 PyTorch"
+                f"（https://pytorch.org/get-started）；{_ON_CPU.zh}",
+                en="If this machine has an NVIDIA GPU, install a CUDA build of PyTorch "
+                f"(https://pytorch.org/get-started); {_ON_CPU.en}",
+            ),
             is_fault=False,
         )
     with warnings.catch_warnings(record=True) as caught:
@@ -166,14 +199,28 @@ def _no_cuda() -> _Missing | None:
     # init() names the cause whenever it is asked.
     problem = _tidy(caught[-1].message) if caught else _init_error()
     if "no NVIDIA driver" in problem:
-        why = "no NVIDIA driver was found."
-        advice = f"If this machine has an NVIDIA GPU, install its driver; {_ON_CPU}"
-        return _Missing(why, advice, is_fault=False)
+        return _Missing(
+            Text(zh="没有找到 NVIDIA 驱动。", en="no NVIDIA driver was found."),
+            Text(
+                zh=f"如果这台机器有 NVIDIA GPU，请安装驱动；{_ON_CPU.zh}",
+                en=f"If this machine has an NVIDIA GPU, install its driver; {_ON_CPU.en}",
+            ),
+            is_fault=False,
+        )
     if "GPUs are available" in problem:
-        why = "the driver shows no GPU."
-        advice = f"If there should be one, look at $CUDA_VISIBLE_DEVICES; {_ON_CPU}"
-        return _Missing(why, advice, is_fault=False)
-    return _Missing(f"PyTorch cannot use the GPU's driver. It says: {problem}", _UPDATE, True)
+        return _Missing(
+            Text(zh="驱动没有给出 GPU。", en="the driver shows no GPU."),
+            Text(
+                zh=f"如果应该有，请看看 $CUDA_VISIBLE_DEVICES；{_ON_CPU.zh}",
+                en=f"If there should be one, look at $CUDA_VISIBLE_DEVICES; {_ON_CPU.en}",
+            ),
+            is_fault=False,
+        )
+    why = Text(
+        zh=f"PyTorch 用不了 GPU 的驱动，它说：{problem}",
+        en=f"PyTorch cannot use the GPU's driver. It says: {problem}",
+    )
+    return _Missing(why, _UPDATE, is_fault=True)
 
 
 def _init_error() -> str:
@@ -212,49 +259,30 @@ def _is_usable(i: int) -> bool:
     return not _no_cuda() and i < torch.cuda.device_count() and not _kernel_error(i)
 
 
-def _faults(i: int) -> list[str]:
-    """What is broken about CUDA device ``i``; nothing where it works or simply is not there."""
+def _fault(i: int) -> _Missing | None:
+    """What is broken about CUDA device ``i``; None where it works or simply is not there."""
     missing = _no_cuda()
     if missing:
-        return [f"{missing.why} {missing.advice}"] if missing.is_fault else []
+        return missing if missing.is_fault else None
     is_broken = i < torch.cuda.device_count() and _kernel_error(i)
-    return [" ".join(_broken_gpu(i))] if is_broken else []
+    return _broken_gpu(i) if is_broken else None
 
 
-def _broken_gpu(i: int) -> tuple[str, str]:
-    return (
-        f"{torch.cuda.get_device_name(i)} fails on a first computation. It says: "
-        f"{_kernel_error(i)}",
-        "It may be too old for this PyTorch, or busy: see https://pytorch.org/get-started for "
+def _broken_gpu(i: int) -> _Missing:
+    name, problem = torch.cuda.get_device_name(i), _kernel_error(i)
+    why = Text(
+        zh=f"{name} 一计算就出错，它说：{problem} ",
+        en=f"{name} fails on a first computation. It says: {problem}",
+    )
+    advice = Text(
+        zh="它可能太旧，这个 PyTorch 不支持，也可能正忙：https://pytorch.org/get-started "
+        "列出了支持它的版本。在那之前用 CPU。",
+        en="It may be too old for this PyTorch, or busy: see https://pytorch.org/get-started for "
         "a build that supports it. The CPU is used until then.",
     )
-
-
-def _reason_without_gpu() -> tuple[str, str]:
-    missing = _no_cuda()
-    return (missing.why, missing.advice) if missing else _broken_gpu(0)
+    return _Missing(why, advice, is_fault=True)
 
 
 @functools.cache
-def _warn_once(text: str) -> None:
-    warnings.warn(text, stacklevel=3)
-
-
-# --- CPU --------------------------------------------------------------------------------------
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    if not _onednn_takes_bfloat16():
-        return False
-    if hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    # Before PyTorch had the public function.
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in names)
-
-
-def _onednn_takes_bfloat16() -> bool:
-    """Whether the library behind PyTorch's convolutions on the CPU has bfloat16 kernels here."""
-    is_built = torch.backends.mkldnn.is_available()
-    return is_built and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def _warn_once(text: Text) -> None:
+    warnings.warn(str(text), stacklevel=3)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
+import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from ._paths import write_atomically
+from .say import Text
 
-__all__ = ["CURVES", "History", "run_table"]
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["CURVES", "History", "run_table", "table"]
 
 CURVES = (
     "train_loss",
@@ -29,6 +35,10 @@ CURVES = (
 )
 
 
+def _versions() -> str:
+    return f"python {platform.python_version()}, torch {torch.__version__}"
+
+
 @dataclasses.dataclass
 class History:
     """What one training run was and how it went.
@@ -39,6 +49,9 @@ class History:
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
     epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch.
+    A run that diverged ends with the epoch in which it did, every curve there NaN.
+
+    ``write`` and ``read`` keep it as ``run.json`` beside the run's logs.
     """
 
     name: str
@@ -50,6 +63,7 @@ class History:
     multiply_adds: int
     log_dir: str
     started: float
+    versions: str = dataclasses.field(default_factory=_versions)
     train_samples: int = 0
     train_loss: list[float] = dataclasses.field(default_factory=list)
     train_accuracy: list[float] = dataclasses.field(default_factory=list)
@@ -59,11 +73,49 @@ class History:
     test_accuracy: list[float] = dataclasses.field(default_factory=list)
     learning_rate: list[float] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
+    execution: str = dataclasses.field(
+        default_factory=lambda: os.environ.get("D2L_EXECUTION", "")
+    )  # of the notebook, where the course's commands execute one
 
     @property
     def epochs(self) -> int:
         """Epochs trained so far."""
         return len(self.train_loss)
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of the whole training; an epoch in which it diverged has none."""
+        return sum(value for value in self.seconds if math.isfinite(value))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss stopped being finite: the last entry of a loss curve is not."""
+        losses = (self.train_loss, self.validation_loss, self.test_loss)
+        return any(curve and not math.isfinite(curve[-1]) for curve in losses)
+
+    def write(self) -> None:
+        """Keep the run as ``run.json`` in its ``log_dir``."""
+        record = json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        path = Path(self.log_dir) / "run.json"
+        write_atomically(path, lambda partial: partial.write_text(record, encoding="utf-8"))
+
+    @classmethod
+    def read(cls, path: str | Path) -> History:
+        """The run that ``write`` kept in this file; what a later version adds is left out.
+
+        Raises:
+            ValueError: the file is empty, or of something else than a run.
+        """
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+            fields = {field.name: field.type for field in dataclasses.fields(cls)}
+            history = cls(**{name: record[name] for name in record.keys() & fields.keys()})
+            wrong = [name for name, kind in fields.items() if not _is(getattr(history, name), kind)]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(_no_record(path, str(error))) from error
+        if wrong:
+            raise ValueError(_no_record(path, ", ".join(wrong)))
+        return history
 
     def rows(self) -> list[dict]:
         """One dictionary an epoch, with the curves that have a value for every epoch."""
@@ -91,15 +143,32 @@ class History:
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def _is(value: object, kind: str) -> bool:
+    """Whether a value from a record is of a field's type."""
+    if kind == "list[float]":
+        return isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
+    return isinstance(value, {"str": str, "int": int, "float": int | float}[kind])
+
+
+def _no_record(path: str | Path, reason: str) -> Text:
+    return Text(
+        zh=f"{path} 不是一次训练的记录（{reason}）；删掉它，或给出 train 写的 run.json。",
+        en=f"{path} is not the record of a training run ({reason}); delete it, or give a run.json "
+        "that train wrote.",
+    )
+
+
 def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.4g}" if math.isfinite(value) else "diverged"
 
 
-def run_table(runs: Mapping[str, Any]) -> str:
+def run_table(runs: Mapping[str, History]) -> str:
     """What each run cost and where it ended, a line for each.
 
-    Training loss and accuracies are those of the last epoch; a run without a test set has a dash.
-    Seconds are those of the median epoch.
+    Training loss and accuracies are those of the last epoch; a run without a test set has a dash,
+    and one that diverged says so in place of its numbers. Seconds are those of the median epoch.
 
     Args:
         runs: a dict from a name to a ``History``.
@@ -113,45 +182,126 @@ def run_table(runs: Mapping[str, Any]) -> str:
         f"{'':<{first}} parameters  multiply-adds  train loss   train  validation    test  s/epoch"
     ]
     for name, run in runs.items():
-        train, validation, test = (
-            f"{curve[-1]:.4f}" if curve else "-"
-            for curve in (run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        curves = (run.train_loss, run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        loss, train, validation, test = (
+            ("diverged", "-", "-", "-") if run.diverged else map(_last, curves)
         )
-        seconds = statistics.median(run.seconds)  # robust against a moment's other work
+        whole = [value for value in run.seconds if math.isfinite(value)]
+        seconds = f"{statistics.median(whole):.1f}" if whole else "-"  # robust against other work
         lines.append(
             f"{name:<{first}} {run.parameters:>10,} {run.multiply_adds:>14,}"
-            f" {run.train_loss[-1]:>11.4f} {train:>7} {validation:>11} {test:>7} {seconds:>8.1f}"
+            f" {loss:>11} {train:>7} {validation:>11} {test:>7} {seconds:>8}"
         )
     return "\n".join(lines)
 
 
-def check_runs(runs: Mapping[str, Any], metrics: Sequence[str]) -> None:
+def table(runs: Mapping[str, History | Sequence[History]]) -> pandas.DataFrame:
+    """What runs cost and where they ended, a row for each name, as text to be shown.
+
+    Training loss and accuracies are those of the last epoch; where a name has several runs, one a
+    seed, they are mean ± standard deviation. Where one of them diverged, the row says so. Seconds
+    are those of the median run's training, evaluation not included.
+
+    Args:
+        runs: a dict from a name to a ``History`` or to a list of them.
+
+    Returns:
+        A pandas table, which displays itself.
+
+    Raises:
+        TypeError: something in ``runs`` is not a ``History``.
+        ValueError: there is no run, or one holds no epoch.
+    """
+    import pandas
+
+    groups = {name: [run] if isinstance(run, History) else list(run) for name, run in runs.items()}
+    if not groups or not all(groups.values()):
+        check_runs({}, ["loss"])
+    for run in itertools.chain.from_iterable(groups.values()):
+        check_runs({"": run}, ["loss"])
+    return pandas.DataFrame.from_dict(
+        {name: _row(group) for name, group in groups.items()}, orient="index"
+    )
+
+
+def _row(runs: Sequence[History]) -> dict[str, str]:
+    ends = {}
+    for curve in ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy"):
+        values = [getattr(run, curve)[-1] for run in runs if getattr(run, curve)]
+        ends[curve.replace("_", " ")] = _mean(values)
+    return {
+        "parameters": f"{runs[0].parameters:,}",
+        "multiply-adds": f"{runs[0].multiply_adds:,}",
+        "epochs": f"{max(run.epochs for run in runs)}",
+        "seeds": f"{len(runs)}",
+        **ends,
+        "seconds": f"{statistics.median(run.training_seconds for run in runs):.0f}",
+    }
+
+
+def _mean(values: Sequence[float]) -> str:
+    diverged = sum(not math.isfinite(value) for value in values)
+    if diverged:
+        return "diverged" if len(values) == 1 else f"{diverged} of {len(values)} diverged"
+    if len(values) < 2:
+        return "".join(f"{value:.4f}" for value in values)
+    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
+
+
+def _last(curve: Sequence[float]) -> str:
+    return f"{curve[-1]:.4f}" if curve else "-"
+
+
+def check_runs(runs: Mapping[str, History], metrics: Sequence[str]) -> None:
     unknown = [metric for metric in metrics if metric not in ("loss", "accuracy")]
     if isinstance(metrics, str) or unknown or not metrics:
-        raise ValueError(f'metrics must be of ("loss", "accuracy"); got {metrics!r}.')
+        raise ValueError(
+            Text(
+                zh=f'metrics 里只能有 "loss" 和 "accuracy"，得到 {metrics!r}。',
+                en=f'metrics must be of ("loss", "accuracy"); got {metrics!r}.',
+            )
+        )
     if not runs:
-        raise ValueError("There is no history in the dict: it is empty; expected at least one.")
+        raise ValueError(
+            Text(
+                zh="没有可以展示的训练：字典是空的，至少需要一个 History。",
+                en="There is no history to show: the dict is empty; expected at least one.",
+            )
+        )
     for name, run in runs.items():
-        if not hasattr(run, "train_loss"):
+        if not isinstance(run, History):
             raise TypeError(
-                "Expected a History, as train returns, or a dict from a name to a History; "
-                f"got a {type(run).__name__}."
+                Text(
+                    zh="需要 train 返回的 History，或从名字到 History 的字典，"
+                    f"得到 {type(run).__name__}。",
+                    en="Expected a History, as train returns, or a dict from a name to a History; "
+                    f"got a {type(run).__name__}.",
+                )
             )
         if len(run.train_loss) == 0:
-            raise ValueError(f"The history {name or run.name!r} holds no epoch yet: train first.")
+            raise ValueError(
+                Text(
+                    zh=f"{name or run.name!r} 还没有训练过一轮：先训练。",
+                    en=f"The history {name or run.name!r} holds no epoch yet: train first.",
+                )
+            )
         for value in itertools.chain.from_iterable(curves_of(run, "accuracy").values()):
             if value < 0 or value > 1:
                 raise ValueError(
-                    f"The history {name or run.name!r} holds an accuracy of {value}; accuracies "
-                    "are fractions from 0 to 1, not percentages."
+                    Text(
+                        zh=f"{name or run.name!r} 里有准确率 {value}；"
+                        "准确率是 0 到 1 的小数，不是百分数。",
+                        en=f"The history {name or run.name!r} holds an accuracy of {value}; "
+                        "accuracies are fractions from 0 to 1, not percentages.",
+                    )
                 )
 
 
-def curves_of(run: Any, metric: str) -> dict[str, list[float]]:
+def curves_of(run: History, metric: str) -> dict[str, list[float]]:
     """What there is to draw, by name; a single value is called "..., once at the end"."""
     curves = {}
     for part in ("train", "validation", "test"):
-        values = getattr(run, f"{part}_{metric}", [])
+        values = getattr(run, f"{part}_{metric}")
         # With a validation set, the test set is used once, even if there is only one epoch.
         is_once = len(values) < len(run.train_loss) or (part == "test" and "validation" in curves)
         if values:
@@ -161,7 +311,4 @@ def curves_of(run: Any, metric: str) -> dict[str, list[float]]:
 
 def write_record(history: History) -> None:
     """The run in one file beside its logs, for ``results.csv``."""
-    versions = f"python {platform.python_version()}, torch {torch.__version__}"
-    record = json.dumps(dataclasses.asdict(history) | {"versions": versions}, indent=1)
-    path = Path(history.log_dir) / "run.json"
-    write_atomically(path, lambda partial: partial.write_text(record + "\n", encoding="utf-8"))
+    history.write()

@@ -86,7 +86,7 @@ def live(net: nn.Module, data: ImageData, *, before: nn.Module | None = None) ->
             Text(
                 zh=f"图像的形状是 {shape}；只能画 28×28 的灰度图，请用 load_mnist 返回的数据。",
                 en=f"the images have the shape {shape}; only grey ones of 28×28 can be drawn: "
-                "pass what load_mnist returns",
+                "pass what load_mnist returns.",
             )
         )
     presets = _examples(data)
@@ -149,7 +149,7 @@ def _refused(module: nn.Module) -> Text:
         zh=f"live 不认识 {kind}；网络要是 nn.Sequential，"
         "由卷积、平均或最大池化、sigmoid、tanh、ReLU、Flatten 和 Linear 组成。",
         en=f"live does not know {kind}; expected an nn.Sequential of convolutions, average or "
-        "maximum pooling, sigmoid, tanh, ReLU, Flatten and Linear",
+        "maximum pooling, sigmoid, tanh, ReLU, Flatten and Linear.",
     )
 
 
@@ -157,7 +157,7 @@ def _refused_option(module: nn.Module, name: str, value: object) -> Text:
     kind = type(module).__name__
     return Text(
         zh=f"live 不支持 {kind} 的 {name}={value!r}。",
-        en=f"live does not support {name}={value!r} of {kind}",
+        en=f"live does not support {name}={value!r} of {kind}.",
     )
 
 

@@ -10,32 +10,38 @@ import torch
 from torch import Tensor, nn
 
 from .device import device_of
+from .say import Text
 
 __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "init_he",
     "init_weights",
+    "init_xavier",
     "layer_gradients",
     "layer_signals",
     "layer_table",
 ]
 
 
-def init_weights(module: nn.Module) -> None:
+def init_xavier(module: nn.Module) -> None:
     """Xavier (Glorot) uniform weights for convolutions and fully connected layers; biases stay.
 
-    For ``net.apply(init_weights)``. Source: Glorot and Bengio, "Understanding the difficulty of
+    For ``net.apply(init_xavier)``. Source: Glorot and Bengio, "Understanding the difficulty of
     training deep feedforward neural networks", 2010, equation 16.
 
     >>> from torch import nn
     >>> layer = nn.Linear(300, 300)
-    >>> init_weights(layer)
+    >>> init_xavier(layer)
     >>> round(layer.weight.abs().max().item(), 2)  # the root of 6 / (300 + 300)
     0.1
     """
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)
+
+
+init_weights = init_xavier
+"""The first edition's name of ``init_xavier``."""
 
 
 def init_he(module: nn.Module) -> None:
@@ -101,7 +107,7 @@ def layer_table(net: nn.Module, image_shape: Sequence[int], *, depth: int | None
     One line for each module without modules of its own, for one image, and a line of totals. A
     module that is used several times has one line, with the shape of the first use and the
     multiply-adds of all. They are counted, and the network is left, as in
-    :func:`count_multiply_adds`.
+    ``count_multiply_adds``.
 
     Args:
         net: a network that takes a batch of images (N, \\*image_shape).
@@ -169,7 +175,12 @@ def layers_of(
 ) -> list[Layer]:
     """The layers of ``net`` in the order of use; arguments and errors as for ``layer_table``."""
     if depth is not None and depth < 1:
-        raise ValueError(f"depth is {depth}; expected at least 1, or None to show all layers.")
+        raise ValueError(
+            Text(
+                zh=f"depth 是 {depth}；应至少是 1，或用 None 表示列出所有的层。",
+                en=f"depth is {depth}; expected at least 1, or None to show all layers.",
+            )
+        )
     used: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
 
     def record(name: str):
@@ -206,8 +217,12 @@ def _run_once(net: nn.Module, image_shape: Sequence[int]):
     shape = tuple(image_shape)
     if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
         raise ValueError(
-            f"image_shape must hold positive ints, e.g. (3, 32, 32) without a batch axis; "
-            f"got {image_shape!r}."
+            Text(
+                zh="image_shape 应是正整数，没有批量那一维，例如 (3, 32, 32)；"
+                f"得到的是 {image_shape!r}。",
+                en="image_shape must hold positive ints, e.g. (3, 32, 32) without a batch axis; "
+                f"got {image_shape!r}.",
+            )
         )
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
     image = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)

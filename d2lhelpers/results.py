@@ -1,34 +1,96 @@
 """Results of full runs, as ``notebooks/results.csv`` has them, and their spreads over seeds."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
+import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ._paths import project_folder
-from .say import say
-
-RESULT_COLUMNS = (
-    "chapter",
-    "model",
-    "variant",
-    "parameters",
-    "multiply_adds",
-    "train_samples",
-    "epochs",
-    "seed",
-    "test_accuracy",
-    "seconds",
-    "device",
-    "data_source",
-    "versions",
-)
-"""Columns of ``notebooks/results.csv``; ``seconds`` is training time, evaluation not included."""
+from .history import History
+from .say import Text, say
 
 RECIPE = ("parameters", "multiply_adds", "train_samples", "epochs", "data_source")
 """Columns in which runs must agree before their accuracies are averaged over seeds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result(Mapping[str, str | int | float]):
+    """What a row of ``results.csv`` says of a run.
+
+    ``seconds`` is training time, evaluation not included; ``test_accuracy`` is NaN where the run
+    diverged. As the first edition's chapters read it, a row is also a mapping from its columns.
+    """
+
+    chapter: str
+    model: str
+    variant: str
+    parameters: int
+    multiply_adds: int
+    train_samples: int
+    epochs: int
+    seed: int
+    test_accuracy: float
+    seconds: float
+    device: str
+    data_source: str
+    versions: str
+
+    @classmethod
+    def of(cls, run: History) -> Result:
+        """The result of a run.
+
+        Raises:
+            ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
+        """
+        chapter, model, variant = variant_of(run.name)
+        if not run.test_accuracy:
+            raise ValueError(
+                Text(
+                    zh=f"训练 {run.name!r} 没有测试准确率，因为没有用过测试集；"
+                    "请用带测试集的数据训练。",
+                    en=f"the run {run.name!r} has no test accuracy: it never saw a test set; train "
+                    "with data that has one.",
+                )
+            )
+        return cls(
+            chapter=chapter,
+            model=model,
+            variant=variant,
+            parameters=run.parameters,
+            multiply_adds=run.multiply_adds,
+            train_samples=run.train_samples,
+            epochs=run.epochs,
+            seed=run.seed,
+            test_accuracy=math.nan if run.diverged else round(run.test_accuracy[-1], 4),
+            seconds=round(run.training_seconds, 1),
+            device=run.device,
+            data_source=run.source,
+            versions=run.versions,
+        )
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, str]) -> Result:
+        """The result in a row of the file, in which everything is text."""
+        kinds = {"str": str, "int": int, "float": float}
+        fields = dataclasses.fields(cls)
+        return cls(**{field.name: kinds[field.type](row[field.name]) for field in fields})
+
+    def __getitem__(self, column: str) -> str | int | float:
+        return dataclasses.asdict(self)[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RESULT_COLUMNS)
+
+    def __len__(self) -> int:
+        return len(RESULT_COLUMNS)
+
+
+RESULT_COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 
 
 def results_file() -> Path:
@@ -36,125 +98,124 @@ def results_file() -> Path:
     return project_folder() / "notebooks" / "results.csv"
 
 
-def read_results() -> list[dict]:
-    """Rows of ``results.csv`` with numbers as numbers; an empty list where there is no file."""
+def read_results() -> list[Result]:
+    """The rows of ``results.csv``; an empty list where there is no file."""
     if not results_file().exists():
         return []
-    with results_file().open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for column in ("parameters", "multiply_adds", "train_samples", "epochs", "seed"):
-            row[column] = int(row[column])
-        for column in ("test_accuracy", "seconds"):
-            row[column] = float(row[column])
-    return rows
+    with results_file().open(newline="", encoding="utf-8-sig") as file:  # Excel leaves a BOM
+        return [Result.of_row(row) for row in csv.DictReader(file)]
 
 
-def variant_key(row: dict) -> tuple[str, str, str]:
-    return row["chapter"], row["model"], row["variant"]
+def variant_key(result: Result) -> tuple[str, str, str]:
+    return result.chapter, result.model, result.variant
 
 
-def recipe_key(row: dict) -> tuple:
-    return tuple(row[column] for column in RECIPE)
+def have_one_recipe(a: Result, b: Result) -> bool:
+    """Whether two results of a variant may stand side by side as its seeds.
+
+    A run that diverged stopped early: its epochs are not compared.
+    """
+    stopped = math.isnan(a.test_accuracy) or math.isnan(b.test_accuracy)
+    columns = [column for column in RECIPE if not (stopped and column == "epochs")]
+    return all(a[column] == b[column] for column in columns)
 
 
 def variant_of(name: str) -> tuple[str, str, str]:
+    """The parts of a run's name.
+
+    Raises:
+        ValueError: it is not "chapter/model/variant".
+    """
     parts = name.split("/")
     if len(parts) != 3:
         raise ValueError(
-            f'the run\'s name is {name!r}; results need "chapter/model/variant": give train '
-            "such a name"
+            Text(
+                zh=f'训练的名字是 {name!r}；结果需要 "chapter/model/variant" 这样的名字，'
+                "请用 name= 给出。",
+                en=f'the run\'s name is {name!r}; results need "chapter/model/variant": give such '
+                "a name= to the training.",
+            )
         )
-    return tuple(parts)
-
-
-def result_row(run: dict) -> dict:
-    chapter, model, variant = variant_of(run["name"])
-    if not run["test_accuracy"]:
-        raise ValueError(f"the run {run['name']!r} has no test accuracy: it never saw a test set")
-    return {
-        "chapter": chapter,
-        "model": model,
-        "variant": variant,
-        "epochs": len(run["train_loss"]),
-        "test_accuracy": round(run["test_accuracy"][-1], 4),
-        "seconds": round(sum(run["seconds"]), 1),
-        "data_source": run["source"],
-    } | {
-        key: run[key]
-        for key in ("parameters", "multiply_adds", "train_samples", "seed", "device", "versions")
-    }
+    chapter, model, variant = parts
+    return chapter, model, variant
 
 
 class Spread(NamedTuple):
     """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed.
 
-    ``seconds`` is the training time of the median seed: a moment's other work does not spoil it.
+    The mean is NaN where a seed diverged. ``seconds`` is the training time of the median seed: a
+    moment's other work does not spoil it.
     """
 
     chapter: str
     model: str
     variant: str
-    rows: list[dict]
+    rows: list[Result]
     mean: float
     deviation: float
     seconds: float
 
 
-def spreads(rows: list[dict]) -> list[Spread]:
+def spreads(rows: Iterable[Result]) -> list[Spread]:
     """Mean and standard deviation of test accuracy by chapter, model and variant."""
-    groups: dict = {}
+    groups: dict[tuple[str, str, str], list[Result]] = {}
     for row in rows:
         groups.setdefault(variant_key(row), []).append(row)
     result = []
     for variant, group in groups.items():
-        values = [row["test_accuracy"] for row in group]
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        seconds = statistics.median(row["seconds"] for row in group)
-        result.append(Spread(*variant, group, statistics.mean(values), deviation, seconds))
+        values = [row.test_accuracy for row in group]
+        mean = statistics.mean(values)
+        deviation = statistics.stdev(values) if len(values) > 1 and math.isfinite(mean) else 0.0
+        seconds = statistics.median(row.seconds for row in group)
+        result.append(Spread(*variant, group, mean, deviation, seconds))
     return result
 
 
-def over_seeds(history) -> Spread:
+def over_seeds(history: History) -> Spread:
     """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
 
     The run itself stands for its own seed if it has the network, the data and the length of those
-    in the file, or if the file has none of its variant; a shorter run does not count.
+    in the file, or if the file has none of its variant; a shorter run does not count, nor does one
+    that diverged. Where there is no other, the mean of a run that diverged is NaN.
 
     Raises:
         ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
     """
-    return _joined(history, _full_runs(history))
-
-
-def _full_runs(history) -> list[dict]:
-    """Rows of ``results.csv`` of the run's variant."""
-    variant = variant_of(history.name)
-    return [row for row in read_results() if variant_key(row) == variant]
-
-
-def _joined(history, rows: list[dict]) -> Spread:
-    """The spread over ``rows`` of the run's variant, the run itself among them if it fits."""
-    own = result_row(dataclasses.asdict(history) | {"versions": ""})
-    if all(recipe_key(row) == recipe_key(own) for row in rows):
-        rows = [row for row in rows if row["seed"] != own["seed"]] + [own]
+    own = Result.of(history)
+    rows = _full_runs(own)
+    fits = all(have_one_recipe(row, own) for row in rows)
+    if not rows or (fits and not history.diverged):
+        rows = [row for row in rows if row.seed != own.seed] + [own]
     return spreads(rows)[0]
 
 
-def report(history) -> None:
+def _full_runs(own: Result) -> list[Result]:
+    """Rows of ``results.csv`` of the run's variant."""
+    return [row for row in read_results() if variant_key(row) == variant_key(own)]
+
+
+def report(history: History) -> None:
     """Say, in both languages, a run's test accuracy, and mean and spread over the full runs.
 
-    Where ``results.csv`` has no full run of its variant, the second half is left out.
+    Where ``results.csv`` has no full run of its variant, the second half is left out. A run that
+    diverged has no accuracy, which is said in its place.
 
     Raises:
         ValueError: as for ``over_seeds``.
     """
-    rows = _full_runs(history)
-    seeds = _joined(history, rows)
-    accuracy = history.test_accuracy[-1]
-    zh = f"这次运行在 {history.source} 上的测试准确率是 {accuracy:.4f}。"
-    en = f"This run's test accuracy on {history.source} is {accuracy:.4f}."
-    if rows:
+    seeds = over_seeds(history)
+    zh = f"这次运行在 {history.source} 上的测试准确率是 {history.test_accuracy[-1]:.4f}。"
+    en = f"This run's test accuracy on {history.source} is {history.test_accuracy[-1]:.4f}."
+    if history.diverged:
+        zh = (
+            f"这次运行在 {history.source} 上发散了：第 {history.epochs} 轮里，损失不再是有限的数，"
+            "所以没有测试准确率。试试更小的学习率。"
+        )
+        en = (
+            f"This run on {history.source} diverged: in epoch {history.epochs} its loss was no "
+            "longer finite, so it has no test accuracy. Try a smaller learning rate."
+        )
+    if _full_runs(Result.of(history)):
         zh += (
             f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
             f"标准差 {seeds.deviation:.4f}。"
@@ -179,8 +240,9 @@ def spread_table(networks: Mapping[str, Spread]) -> str:
     for name, spread in networks.items():
         row, seeds = spread.rows[0], len(spread.rows)
         deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
+        accuracy = f"{spread.mean:.4f}{deviation}" if math.isfinite(spread.mean) else "diverged"
         lines.append(
-            f"{name:<{first}} {row['parameters']:>10,} {row['multiply_adds']:>14,}"
-            f" {row['epochs']:>7} {spread.seconds:>8.0f} {seeds:>6}  {spread.mean:.4f}{deviation}"
+            f"{name:<{first}} {row.parameters:>10,} {row.multiply_adds:>14,}"
+            f" {row.epochs:>7} {spread.seconds:>8.0f} {seeds:>6}  {accuracy}"
         )
     return "\n".join(lines)

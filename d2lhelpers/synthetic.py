@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .say import Text
+
 DIGITS = tuple("0123456789")
 SHAPES = (
     "disc",
@@ -140,9 +142,19 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
     try:
         value = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+        raise TypeError(
+            Text(
+                zh=f"{name} 必须是整数，而不是 {value!r}。",
+                en=f"{name} must be an integer, not {value!r}.",
+            )
+        ) from None
     if not low <= value <= high:
-        raise ValueError(f"{name} is {value}; choose a number from {low} to {high}")
+        raise ValueError(
+            Text(
+                zh=f"{name} 是 {value}；请给 {low} 到 {high} 之间的数。",
+                en=f"{name} is {value}; choose a number from {low} to {high}.",
+            )
+        )
 
 
 def _draw_set(

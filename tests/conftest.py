@@ -54,5 +54,12 @@ def small(monkeypatch, tmp_path):
         monkeypatch.setenv(variable, "127.0.0.1")
     monkeypatch.setattr(sources, "_warned", set())
     tiny_data.patch_data(monkeypatch.setattr)
-    tiny_data.patch_torchvision(monkeypatch.setattr, url)
+    tiny_data.patch_mirrors(monkeypatch.setattr, url)
     return tmp_path / "root"
+
+
+@pytest.fixture
+def runs_folder(tmp_path, monkeypatch):
+    """Runs are kept in a folder of the test's own."""
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"

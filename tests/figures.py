@@ -1,5 +1,6 @@
 """What the tests of pictures and charts share: sample images, and what a figure holds."""
 
+import functools
 import io
 import types
 import warnings
@@ -13,9 +14,29 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from d2lhelpers import History
+
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN, STD = torch.tensor([0.49, 0.48, 0.45]), torch.tensor([0.25, 0.24, 0.26])
 DATA = types.SimpleNamespace(mean=MEAN, std=STD, classes=CLASSES, source="CIFAR-10 (JPEG copy)")
+
+
+def drawn(draw):
+    """``draw`` for a test: it gives the figure, though a notebook has nothing to echo."""
+
+    @functools.wraps(draw)
+    def call(*arguments, **options):
+        before = plt.get_fignums()
+        assert draw(*arguments, **options) is None
+        assert len(plt.get_fignums()) == len(before) + 1
+        return plt.gcf()
+
+    return call
+
+
+def a_data_set(**changes):
+    """What stands for an ``ImageData`` where only colours and names matter."""
+    return types.SimpleNamespace(**vars(DATA) | changes)
 
 
 def raw(n=4, channels=3, size=6, seed=0):
@@ -72,15 +93,16 @@ def assert_is_tidy(figure):
 
 def history(name="01/LeNet", source="MNIST", epochs=4, validation=False, **changes):
     curve = [1 / (epoch + 2) for epoch in range(epochs)]
-    fields = {
+    fields = {"seed": 0, "device": "CPU", "precision": "float32", "log_dir": "", "started": 0.0}
+    fields |= {"parameters": 10, "multiply_adds": 1_000, "train_samples": 100}
+    fields |= {
         "train_loss": curve,
         "train_accuracy": [1 - value for value in curve],
-        "validation_loss": [],
-        "validation_accuracy": [],
         "test_loss": [value + 0.1 for value in curve],
         "test_accuracy": [0.9 - value for value in curve],
+        "seconds": [1.0] * epochs,
     }
     if validation:
         fields |= {f"validation_{m}": fields[f"test_{m}"] for m in ("loss", "accuracy")}
         fields |= {"test_loss": [0.3], "test_accuracy": [0.7]}
-    return types.SimpleNamespace(name=name, source=source, **fields | changes)
+    return History(name=name, source=source, **fields | changes)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import pickle
+import socket
 import struct
 import sys
 import tarfile
@@ -21,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from d2lhelpers import sources
+from d2lhelpers import formats, sources
 from d2lhelpers.data import load_cifar10, load_mnist
 
 LOADERS = {"MNIST": load_mnist, "CIFAR-10": load_cifar10}
@@ -71,10 +72,7 @@ def files(name):
     """The data set's files in torchvision's layout, {path below the root: bytes}."""
     parts = tiny(name)
     if name == "MNIST":
-        return {
-            f"MNIST/raw/{sources.MNIST_FILES[key]}": idx_bytes(array)
-            for key, array in parts.items()
-        }
+        return {formats.MNIST_FILES[key]: idx_bytes(array) for key, array in parts.items()}
     images, labels = np.split(nchw(parts["x_train"]), 5), np.split(parts["y_train"], 5)
     batches = {f"data_batch_{i + 1}": (images[i], labels[i]) for i in range(5)}
     batches["test_batch"] = (nchw(parts["x_test"]), parts["y_test"])
@@ -82,7 +80,7 @@ def files(name):
         batch: _pickled({"data": images.reshape(len(images), -1), "labels": labels.tolist()})
         for batch, (images, labels) in batches.items()
     }
-    contents["batches.meta"] = _pickled({"label_names": list(sources.CIFAR10_CLASSES)})
+    contents["batches.meta"] = _pickled({"label_names": list(formats.CIFAR10_CLASSES)})
     return {f"cifar-10-batches-py/{batch}": content for batch, content in contents.items()}
 
 
@@ -123,31 +121,22 @@ def patch_data(patch):
     }
     patch(sources, "DATA_SETS", small)
     mnist = tiny("MNIST")
-    patch(sources, "MNIST_SHA256", {key: hashlib.sha256(mnist[key]).hexdigest() for key in KEYS})
-    batches = {
-        path.rpartition("/")[2]: _md5(content) for path, content in files("CIFAR-10").items()
+    patch(formats, "MNIST_SHA256", {key: hashlib.sha256(mnist[key]).hexdigest() for key in KEYS})
+    patch(formats, "CIFAR10_MD5", batch_md5())
+
+
+def batch_md5():
+    """{file of CIFAR-10: MD5}."""
+    return {path.rpartition("/")[2]: _md5(content) for path, content in files("CIFAR-10").items()}
+
+
+def patch_mirrors(patch, *urls):
+    """Make `d2lhelpers.sources` download from these addresses, which end in a slash."""
+    there = {
+        name: dataclasses.replace(data_set, mirrors=urls)
+        for name, data_set in sources.DATA_SETS.items()
     }
-    patch(sources, "CIFAR10_MD5", {batch: batches[batch] for batch in sources.CIFAR10_MD5})
-
-
-def patch_torchvision(patch, url):
-    """Make torchvision fetch the tiny data sets from `url`, which ends in a slash."""
-    from torchvision.datasets import CIFAR10, MNIST
-
-    md5 = {path.removeprefix("/"): _md5(content) for path, content in archives("MNIST").items()}
-    patch(MNIST, "resources", list(md5.items()))
-    patch(MNIST, "mirrors", [url])
-    (tar_name, tar), *_ = archives("CIFAR-10").items()
-    batches = {path.rpartition("/")[2]: _md5(c) for path, c in files("CIFAR-10").items()}
-    patch(CIFAR10, "url", url + tar_name.removeprefix("/"))
-    patch(CIFAR10, "tgz_md5", _md5(tar))
-    patch(
-        CIFAR10,
-        "train_list",
-        [[f"data_batch_{i}", batches[f"data_batch_{i}"]] for i in range(1, 6)],
-    )
-    patch(CIFAR10, "test_list", [["test_batch", batches["test_batch"]]])
-    patch(CIFAR10, "meta", {**CIFAR10.meta, "md5": batches["batches.meta"]})
+    patch(sources, "DATA_SETS", there)
 
 
 class Mirror:
@@ -158,6 +147,8 @@ class Mirror:
         contents: {path: bytes}; anything else is a 404.
         gets: the paths of the files asked for, in order.
         silent: never answer at all.
+        reset: break the connection in the middle of a file.
+        trickle: send a byte every so many seconds, for ever.
         stall: send half of a file, set `stalled`, and send no more until `resume` is set.
         delay: seconds before every file.
     """
@@ -166,8 +157,8 @@ class Mirror:
         self.url = ""
         self.contents = {**archives("MNIST"), **archives("CIFAR-10")}
         self.gets = []
-        self.silent = self.stall = False
-        self.delay = 0.0
+        self.silent = self.stall = self.reset = False
+        self.delay = self.trickle = 0.0
         self.stalled, self.resume = threading.Event(), threading.Event()
 
 
@@ -181,12 +172,8 @@ def serve():
             self.answer(body=False)
 
         def do_GET(self):
-            # torchvision first asks for every file with GET just to see whether it is redirected,
-            # and gives that away by a header of its own.
-            body = self.headers.get("Method") != "HEAD"
-            if body:
-                mirror.gets.append(self.path)
-            self.answer(body)
+            mirror.gets.append(self.path)
+            self.answer(body=True)
 
         def answer(self, body):
             if mirror.silent:
@@ -204,7 +191,18 @@ def serve():
             mirror.resume.wait(mirror.delay)
             half = len(content) // 2
             try:
+                while mirror.trickle:
+                    self.wfile.write(b".")
+                    self.wfile.flush()
+                    mirror.resume.wait(mirror.trickle)
                 self.wfile.write(content[:half])
+                if mirror.reset:
+                    self.wfile.flush()
+                    # Closing with this option sends RST instead of FIN.
+                    linger = struct.pack("ii", 1, 0)
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.connection.close()
+                    return
                 if mirror.stall:
                     self.wfile.flush()
                     mirror.stalled.set()
@@ -239,7 +237,7 @@ def fingerprint(loaded):
 def main():
     name, url, root = sys.argv[1:]
     patch_data(setattr)
-    patch_torchvision(setattr, url)
+    patch_mirrors(setattr, url)
     print("ready", flush=True)
     sys.stdin.readline()
     loaded = LOADERS[name](root=root)

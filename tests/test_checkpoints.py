@@ -18,7 +18,7 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, Subset, TensorDataset, WeightedRandomSampler
 
 import d2lhelpers as d2l
-from d2lhelpers.data import ImageDataset, whole_batch
+from d2lhelpers.dataset import ImageDataset, whole_batch
 from d2lhelpers.fingerprints import plain, run_settings
 from d2lhelpers.history import CURVES
 from d2lhelpers.training import AlreadyTrainedWarning

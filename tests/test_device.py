@@ -8,7 +8,8 @@ import warnings
 import pytest
 import torch
 
-from d2lhelpers import device
+import d2lhelpers as d2l
+from d2lhelpers import device, precision
 from d2lhelpers.device import describe, device_report, has_bfloat16, try_all_gpus, try_gpu
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -70,6 +71,31 @@ def silent(function, *arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return function(*arguments)
+
+
+def report_in(language):
+    d2l.use_language(language)
+    try:
+        return silent(device_report)
+    finally:
+        d2l.use_language(None)
+
+
+def test_the_report_is_in_both_languages_or_in_one(machine):
+    for dress in ({}, {"gpus": 1}, {"gpus": 1, "broken": [0]}, {"error": TOO_OLD}, {"mps": True}):
+        device._no_cuda.cache_clear()
+        machine(**dress)
+        zh, en = report_in("zh"), report_in("en")
+        assert silent(device_report) == f"{zh}\n{en}"
+        assert "设备：" in zh and "Device:" in en
+        assert not any("\u4e00" <= character <= "\u9fff" for character in en)
+
+
+def test_a_fault_is_warned_of_in_both_languages(machine):
+    machine(gpus=1, broken=[0])
+    with pytest.warns(UserWarning, match="Not using a GPU") as caught:
+        try_gpu()
+    assert "没有用 GPU" in str(caught[0].message)
 
 
 def test_two_gpus(machine):
@@ -213,21 +239,21 @@ def test_no_bfloat16_on_mps():
 )
 def test_bfloat16_on_cpus(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    monkeypatch.setattr(device, "_onednn_takes_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "_onednn_takes_bfloat16", lambda: True)
     assert has_bfloat16("cpu") is expected
     assert ("no gain" in device_report()) is (device._best(0) == CPU and not expected)
 
 
 def test_no_bfloat16_where_onednn_does_not_take_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    monkeypatch.setattr(device, "_onednn_takes_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "_onednn_takes_bfloat16", lambda: False)
     assert not has_bfloat16("cpu")
 
 
 @pytest.mark.parametrize("supported", [True, False])
 def test_bfloat16_on_cpus_with_an_older_torch(monkeypatch, supported):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(device, "_onednn_takes_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "_onednn_takes_bfloat16", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported, raising=False)
     assert has_bfloat16("cpu") is supported

@@ -205,3 +205,13 @@ def test_weights_initialised_by_he_keep_the_signal():
     )
     signals = list(d2l.layer_signals(net.apply(d2l.init_he), torch.randn(100, 400)).values())
     assert 0.5 < signals[-1] / signals[0] < 2
+
+
+def test_xavier_has_its_name_and_its_first_editions():
+    assert d2l.init_xavier is d2l.init_weights
+    torch.manual_seed(0)
+    layer = nn.Linear(300, 500)
+    bias = layer.bias.clone()
+    d2l.init_xavier(layer)
+    assert layer.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.02)
+    assert torch.equal(layer.bias, bias)

@@ -6,15 +6,13 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
-from figures import (
-    CLASSES,
-    assert_is_tidy,
-    heading,
-    history,
-)
+from figures import assert_is_tidy, drawn, heading, history
 
-from d2lhelpers import plot_confusion, plot_history, plot_spreads
+import d2lhelpers as d2l
+from d2lhelpers.history import History
+
+plot_history, plot_spreads = drawn(d2l.plot_history), drawn(d2l.plot_spreads)
+NAN = float("nan")
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +33,7 @@ def legend_of(figure):
 def test_one_history():
     run = history()
     figure = plot_history(run)
-    assert heading(figure) == "01/LeNet — MNIST"
+    assert heading(figure) == "LeNet — MNIST"
     loss, accuracy = figure.axes
     for ax, metric in ((loss, "loss"), (accuracy, "accuracy")):
         train, test = ax.lines
@@ -104,11 +102,6 @@ def test_epochs_are_integers_on_the_axis(epochs):
     assert_is_tidy(figure)
 
 
-def test_metrics_to_draw():
-    figure = plot_history(history(), metrics=("accuracy",))
-    assert [ax.get_title() for ax in figure.axes] == ["accuracy"]
-
-
 def test_twenty_runs_with_long_names_stay_tidy():
     runs = {f"residual network, {n} layers, no augmentation": history(str(n)) for n in range(20)}
     figure = plot_history(runs)
@@ -139,86 +132,113 @@ def test_histories_that_are_refused(runs, message):
 def test_what_is_no_history_is_refused():
     with pytest.raises(TypeError, match="got a list"):
         plot_history([0.1, 0.2])
-    with pytest.raises(ValueError, match="metrics"):
-        plot_history(history(), metrics=("f1",))
-    with pytest.raises(ValueError, match="metrics"):
-        plot_history(history(), metrics="loss")
 
 
 def test_takes_what_training_returns():
-    training = pytest.importorskip("d2lhelpers.training")
-    parameters = {"name": "a/b", "source": "MNIST"}
-    fields = training.History.__dataclass_fields__
-    empty = {"str": "", "int": 0, "float": 0.0, str: "", int: 0, float: 0.0}
-    for name, field in fields.items():
-        if name.startswith(("train_", "test_")):
-            parameters[name] = [0.5]
-        elif field.type in empty:
-            parameters.setdefault(name, empty[field.type])
-    assert heading(plot_history(training.History(**parameters))) == "a/b — MNIST"
+    facts = dict.fromkeys(("seed", "parameters", "multiply_adds", "started"), 0)
+    facts |= dict.fromkeys(("device", "precision", "log_dir"), "")
+    run = History(name="07/small ResNet/no flips", source="MNIST", **facts)
+    run.train_loss = run.train_accuracy = [0.5]
+    assert heading(plot_history(run)) == "small ResNet, no flips — MNIST"  # no path
 
 
-# --- plot_confusion ---------------------------------------------------------------------------
+# --- runs that diverge
 
 
-@pytest.mark.parametrize("kind", [torch.tensor, np.array], ids=["tensor", "array"])
-def test_confusion(kind):
-    figure = plot_confusion(kind([[6, 2], [0, 0]]), ("cat", "dog"), source="CIFAR-10")
-    ax = figure.axes[0]
-    np.testing.assert_allclose(ax.images[0].get_array(), [[0.75, 0.25], [0, 0]])
-    counts = {text.get_position(): text.get_text() for text in ax.texts}
-    assert counts == {(0, 0): "6", (1, 0): "2", (0, 1): "0", (1, 1): "0"}
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["cat", "dog"]
-    assert ax.get_ylabel() == "true class" and ax.get_xlabel() == "predicted class"
-    assert figure.axes[1].get_ylabel() == "share of the true class (fraction)"
-    assert heading(figure) == "Confusion matrix (number of images) — CIFAR-10"
-    assert heading(plot_confusion(kind([[1]]), ["a"], title="T")) == "T"
+def crosses(ax):
+    lines = [line for line in ax.lines if line.get_marker() == "x"]
+    return [tuple(np.ravel(line.get_data()).tolist()) for line in lines]
+
+
+def diverging(**changes):
+    """As ``train`` leaves it: each curve ends in NaN."""
+    curves = {
+        "train_loss": [2.3, 2.0, NAN],
+        "train_accuracy": [0.1, 0.3, NAN],
+        "test_loss": [2.2, 1.9, NAN],
+        "test_accuracy": [0.2, 0.35, NAN],
+    }
+    return history(epochs=3, **curves | changes)
+
+
+def test_a_run_that_diverged_ends_in_a_cross_where_it_was_last_finite():
+    figure = plot_history({"good": history(epochs=3), "bad": diverging()}, title="T")
+    loss, accuracy = figure.axes
+    assert crosses(loss) == [(2, 2.0), (2, 1.9)] and crosses(accuracy) == [(2, 0.3), (2, 0.35)]
+    assert legend_of(figure)[-1] == "bad diverged in epoch 3"
+    assert accuracy.get_ylim()[0] > -0.03
+    drawn_values = np.concatenate([line.get_ydata() for line in accuracy.lines])
+    assert not (drawn_values == 0).any()
+    assert_is_tidy(figure)
+    assert "bad: 3 epochs" in figure.get_label() and "diverged in epoch 3" in figure.get_label()
+
+
+def test_a_run_that_diverged_at_once_is_in_the_legend():
+    nothing = {curve: [NAN] for curve in vars(diverging()) if curve.startswith(("train", "test"))}
+    run = diverging(**nothing)
+    figure = plot_history(run)
+    assert crosses(figure.axes[0]) == []
+    assert "diverged in epoch 1" in legend_of(figure)
     assert_is_tidy(figure)
 
 
-def test_confusion_of_ten_classes_is_readable():
-    counts = np.full((10, 10), 10_000)
-    np.fill_diagonal(counts, 90_000 * np.linspace(0, 1, 10) ** 3)  # shares from 0 to 0.5
-    counts[9] = 0, 0, 0, 0, 0, 0, 0, 0, 3_000, 12_000  # and beyond
-    figure = plot_confusion(counts, CLASSES)
+def test_a_test_set_that_was_to_be_used_once_has_no_star_after_divergence():
+    run = diverging(
+        validation_loss=[2.2, 1.9, NAN],
+        validation_accuracy=[0.2, 0.35, NAN],
+        test_loss=[NAN],
+        test_accuracy=[NAN],
+    )
+    figure = plot_history(run)
+    assert "*" not in [line.get_marker() for ax in figure.axes for line in ax.lines]
     assert_is_tidy(figure)
-    ax = figure.axes[0]
-    boxes = [text.get_window_extent() for text in ax.texts]
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    for text in ax.texts:
-        j, i = text.get_position()
-        colour = ax.images[0].cmap(ax.images[0].norm(ax.images[0].get_array()[i, j]))
-        assert contrast(matplotlib.colors.to_rgb(text.get_color()), colour[:3]) >= 4.5
 
 
-def contrast(one, other):
-    """WCAG 2's contrast ratio; 4.5 is its minimum for text."""
-    light = [
-        np.dot(
-            [0.2126, 0.7152, 0.0722],
-            [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb],
-        )
-        for rgb in (one, other)
+@pytest.mark.parametrize("largest", [80.0, 1e6, 1e30])
+def test_an_outlier_does_not_flatten_the_other_losses(largest):
+    ordinary = [2.3, 1.8, 1.4, 1.2, 1.1, 1.0]
+    runs = {
+        "good": history(epochs=6, train_loss=ordinary, test_loss=[]),
+        "bad": history(epochs=6, train_loss=[2.3, 3, 9, largest, NAN], test_loss=[]),
+    }
+    runs["bad"].train_loss.append(NAN)
+    loss = plot_history(runs).axes[0]
+    at = loss.transAxes.inverted().transform(loss.transData.transform([(1, 2.3), (1, 1.0)]))
+    assert at[0, 1] - at[1, 1] > 0.08  # of the panel's height
+    assert_is_tidy(plt.gcf())
+    (cross,) = crosses(loss)
+    assert cross[0] == 4 and cross[1] <= loss.get_ylim()[1]  # in sight
+
+
+def test_ordinary_losses_have_a_linear_axis():
+    assert plot_history(history()).axes[0].get_yscale() == "linear"
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    losses = [2.3, 0.9, 0.2, 0.1, 0.05, 0.04, 0.03, 0.02]
+    figure = plot_history(history(epochs=8, train_loss=losses, test_loss=[]))
+    figure.canvas.draw()
+    loss = figure.axes[0]
+    low, high = loss.get_ylim()
+    labels = [
+        label.get_text()
+        for label in loss.get_yticklabels()
+        if low <= label.get_position()[1] <= high
     ]
-    return (max(light) + 0.05) / (min(light) + 0.05)
+    assert {"0.1", "1"} <= set(labels) and not any("$" in label for label in labels)
 
 
-@pytest.mark.parametrize(
-    "matrix", [np.zeros((2, 3), int), np.zeros((3, 3), int), np.eye(2), -np.eye(2, dtype=int)]
-)
-def test_confusion_refuses(matrix):
-    with pytest.raises(ValueError, match="matrix must"):
-        plot_confusion(matrix, ("cat", "dog"))
+# --- plot_spreads
+
+
+def spread(mean, deviation, work, seconds, seeds):
+    row = {"multiply_adds": work, "data_source": "CIFAR-10 (JPEG copy)"}
+    return types.SimpleNamespace(
+        mean=mean, deviation=deviation, seconds=seconds, rows=[row] * seeds
+    )
 
 
 def test_networks_are_plotted_by_work_and_by_time():
-    def spread(mean, deviation, work, seconds, seeds):
-        row = {"multiply_adds": work, "data_source": "CIFAR-10 (JPEG copy)"}
-        return types.SimpleNamespace(
-            mean=mean, deviation=deviation, seconds=seconds, rows=[row] * seeds
-        )
-
     networks = {"LeNet": spread(0.6, 0.0, 1e6, 30, 1), "VGG": spread(0.8, 0.01, 2e7, 120, 3)}
     figure = plot_spreads(networks, title="Chapters")
     assert heading(figure) == "Chapters — CIFAR-10 (JPEG copy)"
@@ -239,3 +259,17 @@ def test_networks_are_plotted_by_work_and_by_time():
     )
     with pytest.raises(ValueError, match="no network"):
         plot_spreads({}, title="Chapters")
+
+
+def test_a_network_that_diverged_is_a_cross_without_an_accuracy():
+    networks = {
+        "LeNet": spread(0.6, 0.0, 1_000_000, 30, 1),
+        "VGG": spread(NAN, NAN, 20_000_000, 120, 3),
+    }
+    figure = plot_spreads(networks, title="Chapters")
+    assert_is_tidy(figure)
+    for ax, place in zip(figure.axes, (2e7, 120), strict=True):
+        assert [x for x, _ in crosses(ax)] == [place]
+        assert ax.get_ylim()[0] > 0.5  # the cross does not pull the axis down to 0
+    assert "VGG (diverged)" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "VGG: 20,000,000 multiply-adds, 120 s, diverged" in figure.get_label()

@@ -4,7 +4,9 @@ import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from figures import CLASSES, DATA, assert_is_tidy, history, raw, texts_of
 
 import d2lhelpers as d2l
 
@@ -25,28 +27,95 @@ def test_importing_does_not_import_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == 0
 
 
-def test_a_notebook_shows_every_figure_once():
+@pytest.fixture(scope="module")
+def shown():
+    """The outputs of a notebook's cells that show figures, by the cells' code."""
     import nbformat
     from nbclient import NotebookClient
 
     cells = [
-        "import torch\nimport d2lhelpers as d2l\nprint(d2l.is_interactive())",
+        "import torch\nimport d2lhelpers as d2l\nd2l.is_interactive()",
+        "d2l.show_images(torch.rand(2, 3, 8, 8), [1, 2])",
         "d2l.show_images(torch.rand(2, 3, 8, 8));",
-        "d2l.show_images(torch.rand(2, 3, 8, 8));",
-        "d2l.plot_confusion(torch.eye(2).long(), ['cat', 'dog']);",
+        "for n in (2, 3):\n    d2l.plot_confusion(torch.ones(n, n).int(), 'abc'[:n], title='<T>')",
+        "d2l.use_language('en')\nd2l.show_filters(torch.ones(2, 1, 2, 2))",
+        "import matplotlib.pyplot as plt\nd2l.show_images(torch.rand(2, 3, 8, 8))\n"
+        "display(plt.gcf())",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     folder = d2l.__file__.rsplit("d2lhelpers", 1)[0]
     client = NotebookClient(notebook, resources={"metadata": {"path": folder}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MPLBACKEND", raising=False)
-        patch.delenv("JPY_SESSION_NAME", raising=False)
+        for variable in ("MPLBACKEND", "JPY_SESSION_NAME", "D2L_LANGUAGE"):
+            patch.delenv(variable, raising=False)
         client.execute()
-    first, *others = (cell.outputs for cell in notebook.cells)
-    assert first[0].text == "False\n"
-    assert [[output.output_type for output in outputs] for outputs in others] == [
-        ["display_data"]
-    ] * 3
+    return [cell.outputs for cell in notebook.cells]
+
+
+def is_image(output):
+    return "image/png" in output.get("data", {})
+
+
+def test_a_notebook_shows_every_figure_once_and_echoes_nothing(shown):
+    first, *others = shown
+    assert first[0].data["text/plain"] == "False"
+    kinds = {output.output_type for outputs in others for output in outputs}
+    assert kinds == {"display_data"}
+    assert [sum(map(is_image, outputs)) for outputs in others] == [1, 1, 2, 1, 2]
+
+
+def test_a_screen_reader_hears_what_each_figure_shows(shown):
+    """JupyterLab drops an image's own alternative text, so a paragraph follows the image."""
+    _, labelled, _, two, english, _ = shown
+    image, zh, en = labelled
+    assert "2 images, in order: 1, 2." in en.data["text/html"]
+    assert "2 张图像，依次是 1、2。" in zh.data["text/html"]
+    assert (zh.metadata.lang, en.metadata.lang) == ("zh", "en")
+    both = f"{zh.data['text/plain']}\n{en.data['text/plain']}"
+    assert image.metadata["image/png"]["alt"] == both
+    assert [is_image(output) for output in two] == [True, False, False] * 2
+    assert "&lt;T&gt;" in two[1].data["text/html"]
+    assert [output.metadata.get("lang") for output in english] == [None, "en"]
+
+
+@pytest.fixture(params=[False, True], ids=["matplotlib's", "the course's"])
+def style(request):
+    with plt.rc_context():
+        if request.param:
+            d2l.use_style()
+        yield
+
+
+def test_figures_are_tidy_in_either_style(style):
+    d2l.show_images(raw(16), [0] * 16, [1] * 16, data=DATA, title="A title " * 9)
+    assert_is_tidy(plt.gcf())
+    captions = [ax.title.get_window_extent() for ax in plt.gcf().axes]
+    assert not any(a.overlaps(b) for i, a in enumerate(captions) for b in captions[:i])
+    d2l.plot_history({"a": history(), "b": history()}, title="T")
+    assert_is_tidy(plt.gcf())
+    d2l.plot_confusion(np.eye(10, dtype=int) * 900, CLASSES)
+    assert_is_tidy(plt.gcf())
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("setting", ["font.sans-serif", "font.family"])
+def test_a_chosen_font_is_used(setting, before):
+    """As a Chinese one would be; this one comes with matplotlib and lacks the sign ✗."""
+    from matplotlib.font_manager import fontManager
+
+    with plt.rc_context():
+        if not before:
+            d2l.use_style()
+        plt.rcParams[setting] = ["DejaVu Serif"]
+        if before:
+            d2l.use_style()
+        _, axes = plt.subplots()
+        axes.set_title("own")
+        d2l.show_images(raw(2), [1, 2], [1, 3], title="T")
+        texts = [axes.title, *(text for text in texts_of(plt.gcf()))]
+        chosen = [fontManager._find_fonts_by_props(t.get_fontproperties())[0] for t in texts]
+        assert all("DejaVuSerif" in str(font) for font in chosen)
+        assert_is_tidy(plt.gcf())  # no sign is missing either
 
 
 def test_style_for_plots_of_ones_own():
@@ -55,3 +124,4 @@ def test_style_for_plots_of_ones_own():
         _, axes = plt.subplots()
         (line,) = axes.plot([0, 1])
         assert line.get_color() == "#0072B2" and axes.title.get_fontsize() == 9
+        assert "DejaVuSans" in plt.matplotlib.font_manager.findfont(axes.title.get_fontproperties())

@@ -1,17 +1,21 @@
 """Notebooks in one language, made from the bilingual ones, and copies for a reader to work on."""
 
+from __future__ import annotations
+
 import copy
 import hashlib
 import json
 import os
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from .._paths import project_folder, write_atomically
 from ..say import LANGUAGES, say, use_language
 from .notebooks import notebooks, read_notebook
 from .pictures import attach_pictures, describe_images
+
+if TYPE_CHECKING:
+    import nbformat
 
 FOLDED = {"imports", "hide-input"}
 """Tags of cells whose code is plumbing and folded away."""
@@ -138,6 +142,8 @@ def _put(edition: nbformat.NotebookNode, path: Path) -> Path:
     Returns:
         The file that holds the edition, or that the reader made out of it.
     """
+    import nbformat
+
     made_from = edition.metadata["d2lhelpers"]["edition"]["sha256"]
     number, target = 1, path
     while target.exists():
@@ -154,6 +160,8 @@ def _put(edition: nbformat.NotebookNode, path: Path) -> Path:
 
 def _origin(path: Path) -> tuple[str | None, bool]:
     """The digest of the edition that a file was, and whether it has been changed since."""
+    import nbformat
+
     try:
         notebook = nbformat.read(path, as_version=4)
         original = notebook.metadata["d2lhelpers"]["edition"]["sha256"]

@@ -4,13 +4,13 @@
 ``templates/course`` the pages around them.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import zlib
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from .._paths import write_atomically
 from ..say import LANGUAGES
@@ -36,6 +36,8 @@ def export(language: str, folder: Path) -> list[Path]:
     Raises:
         ValueError: the course has no such language, or its address is no address.
     """
+    import nbformat
+
     target = folder / language
     chapters, files = [], {}
     for path in notebooks():

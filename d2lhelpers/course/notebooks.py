@@ -1,12 +1,16 @@
 """The notebooks of the course as files: list and read them, find cells, keep stored outputs."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
+from .._paths import folder, project_folder, write_atomically
 
-from .._paths import project_folder, write_atomically
+if TYPE_CHECKING:
+    import nbformat
 
 EXERCISE = "exercise"
 """Tag of a code cell with a blank for the reader; it is stored without outputs."""
@@ -23,19 +27,21 @@ def notebooks() -> list[Path]:
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """The notebook in ``path``, in the current format."""
+    import nbformat
+
     return nbformat.read(path, as_version=4)
 
 
 def build_folder() -> Path:
-    """Where executed copies go; ignored by git."""
-    return project_folder() / "build"
+    """Where executed copies and the site go: ``D2L_BUILD``, or ``build/``, which git ignores."""
+    return folder("build")
 
 
 def parameters_of(notebook: nbformat.NotebookNode) -> dict:
-    """Names and values that the notebook's cell tagged ``parameters`` assigns."""
-    cell = cell_with_tag(notebook, "parameters")
+    """Names and values that the notebook's cell tagged ``parameters`` assigns; {} without one."""
     namespace: dict = {}
-    exec(cell.source, {}, namespace)
+    if _cells_with_tag(notebook, "parameters"):
+        exec(cell_with_tag(notebook, "parameters").source, {}, namespace)
     return namespace
 
 
@@ -45,10 +51,14 @@ def cell_with_tag(notebook: nbformat.NotebookNode, tag: str) -> nbformat.Noteboo
     Raises:
         ValueError: there is none, or more than one.
     """
-    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+    cells = _cells_with_tag(notebook, tag)
     if len(cells) != 1:
         raise ValueError(f"expected one cell tagged {tag!r}, found {len(cells)}")
     return cells[0]
+
+
+def _cells_with_tag(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
 def load_models(path: Path) -> dict:
@@ -87,6 +97,8 @@ def save_outputs(executed: Path, path: Path) -> None:
     Raises:
         NotebookFailure: the notebook's code is not what was executed.
     """
+    import nbformat
+
     notebook, copy = read_notebook(path), read_notebook(executed)
     if code_digest(notebook) != code_digest(copy):
         raise NotebookFailure(
@@ -97,7 +109,8 @@ def save_outputs(executed: Path, path: Path) -> None:
     for cell in lesson_cells(notebook):
         cell.outputs = results[cell.id].outputs
         cell.execution_count = results[cell.id].execution_count
-    notebook.metadata["d2lhelpers"] = {"code_sha256": code_digest(notebook)}
+    own = notebook.metadata.get("d2lhelpers", {})
+    notebook.metadata["d2lhelpers"] = own | {"code_sha256": code_digest(notebook)}
     write_atomically(path, lambda partial: nbformat.write(notebook, partial))
 
 

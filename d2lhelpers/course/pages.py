@@ -1,14 +1,14 @@
 """A chapter in one language as HTML: what is folded, what is hidden until it is predicted."""
 
+from __future__ import annotations
+
 import itertools
 import re
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
-
-import nbformat
 
 from ..exercises import EXERCISES
 from .editions import FOLDED, tags_of
@@ -17,6 +17,9 @@ from .pictures import picture_kind
 from .prose import Heading, plain_text, to_html
 from .stamp import BADGE
 from .words import WORDS
+
+if TYPE_CHECKING:
+    import nbformat
 
 TEMPLATES = Path(__file__).with_name("templates")
 _VERDICT = re.compile(r"\s*([✓✗?])\s+(?:([^:：\n]{1,24})[:：]\s*)?(.*)", re.S)

@@ -1,15 +1,19 @@
 """Pictures in a notebook: what describes them, and files that become part of it."""
 
+from __future__ import annotations
+
 import base64
 import itertools
 import mimetypes
 import re
 from html import unescape
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from ..say import LANGUAGES
+
+if TYPE_CHECKING:
+    import nbformat
 
 KINDS = ("image/svg+xml", "image/png", "image/jpeg")
 

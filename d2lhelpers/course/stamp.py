@@ -4,22 +4,26 @@ The address stands in ``pyproject.toml`` alone, as ``repository`` of ``[tool.d2l
 empty until the course is published.
 """
 
+from __future__ import annotations
+
 import copy
 import re
 import tomllib
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from .._paths import project_folder, write_atomically
 from .notebooks import code_digest, notebooks, outputs_are_current, read_notebook
 from .readme import with_section
 
+if TYPE_CHECKING:
+    import nbformat
+
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 _BADGE = re.compile(r"\n\n\[!\[[^\]]*\]\(" + re.escape(BADGE) + r"\)\]\([^)]*\)")
-_INSTALL = re.compile(
-    r'^(?:# Stamped by:[^\n]*\n)?COURSE_URL = "[^\n]*\nif importlib[\s\S]*?check=True\)$', re.M
-)
+_INSTALL = re.compile(r"^# Stamped by: python -m d2lhelpers stamp\n(?:.+\n?)+", re.M)
+"""The block of lines that ``_install_lines`` gives, in this or an earlier form: to the next empty
+line."""
 
 
 def repository() -> str:
@@ -45,6 +49,8 @@ def stamp(address: str) -> list[Path]:
     Args:
         address: as ``repository`` returns it; "" takes an earlier stamp out.
     """
+    import nbformat
+
     changed = []
     for path in notebooks():
         notebook = read_notebook(path)
@@ -83,8 +89,8 @@ def stamped_notebook(
             cell.source, found = _INSTALL.subn(lambda _: _install_lines(address), cell.source)
             if found != 1:
                 raise ValueError(
-                    f"{name}: the set-up cell should have one block from COURSE_URL to pip "
-                    f"install, found {found}; take it over from another chapter."
+                    f"{name}: the set-up cell should have one block of lines that begins with "
+                    f"'# Stamped by', found {found}; take it over from another chapter."
                 )
     for cell, text in zip(notebook.cells[:2], ("在 Colab 里打开", "Open in Colab"), strict=True):
         cell.source = _BADGE.sub("", cell.source)
@@ -113,18 +119,25 @@ def stamped_readme(text: str, address: str) -> str:
 
 
 def _install_lines(address: str) -> str:
+    """Lines that install the package where torch is, but not the package: on Colab, on Kaggle.
+
+    They install what is missing and replace nothing: what is there constrains pip. An empty folder
+    named ``d2lhelpers`` is found as well, but has no origin. Where there is no torch, the reader
+    most likely has the wrong kernel, and gets no download of gigabytes instead of a word.
+    """
     url = f"git+{address}" if address else ""
     return f'''# Stamped by: python -m d2lhelpers stamp
 COURSE_URL = "{url}"
-if importlib.util.find_spec("d2lhelpers") is None:
-    if not ("google.colab" in sys.modules and COURSE_URL):
+if not getattr(importlib.util.find_spec("d2lhelpers"), "origin", None):
+    if not (COURSE_URL and importlib.util.find_spec("torch")):
         raise ModuleNotFoundError(
-            "缺少 d2lhelpers。在自己的电脑上：在课程目录里运行 "
-            "pip install -r requirements.txt，然后重启内核。\\n"
-            "在 Colab 上：把上面的 COURSE_URL 改成 git+ 加课程仓库的网址，再运行。\\n"
-            "d2lhelpers is missing. On your own computer: run pip install -r requirements.txt in "
-            "the course's folder, then restart the kernel.\\n"
-            "On Colab: set COURSE_URL above to git+ and the address of the course's repository, "
-            "then run this cell again."
+            "缺少 d2lhelpers：在课程目录里 pip install -r requirements.txt，再重启内核；"
+            "在别处（例如 Colab）填写 COURSE_URL（git+ 和仓库网址）。\\n"
+            "d2lhelpers is missing: pip install -r requirements.txt in the course's folder, then "
+            "restart the kernel; elsewhere (Colab, say) set COURSE_URL to git+ and the repository."
         )
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", COURSE_URL], check=True)'''
+    pip = [sys.executable, "-m", "pip"]
+    with open("installed.txt", "w") as file:
+        subprocess.run([*pip, "list", "--format=freeze"], stdout=file, check=True)
+    subprocess.run([*pip, "install", "-c", "installed.txt", COURSE_URL], check=True)
+'''

@@ -119,5 +119,11 @@ def _describe(error: Exception) -> Text:
 
 def _find(number: str) -> Exercise:
     if str(number) not in EXERCISES:  # 1.2 without quotes will do
-        raise ValueError(f"there is no exercise {number!r}; there are: {', '.join(EXERCISES)}")
+        known = ", ".join(EXERCISES)
+        raise ValueError(
+            Text(
+                zh=f"没有练习 {number!r}；有：{known}。",
+                en=f"There is no exercise {number!r}; there are: {known}.",
+            )
+        )
     return EXERCISES[str(number)]

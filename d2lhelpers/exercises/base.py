@@ -46,11 +46,6 @@ class Exercise:
         """The solution as the reader sees it."""
         return self.solution if isinstance(self.solution, str) else inspect.getsource(self.solution)
 
-    @property
-    def answer(self) -> Any:
-        """The solution as ``check`` takes it."""
-        return eval(self.solution) if isinstance(self.solution, str) else self.solution
-
 
 def filled_in(result: Any) -> Any:
     """The result itself, unless it is the notebook's ``...``.

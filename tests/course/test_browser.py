@@ -26,6 +26,7 @@ from torch import nn
 import d2lhelpers as d2l
 from d2lhelpers.course import export, run
 from d2lhelpers.course import notebooks as files
+from d2lhelpers.course.parameters import quick_parameters
 from d2lhelpers.course.words import WORDS
 from d2lhelpers.say import LANGUAGES
 
@@ -108,7 +109,7 @@ def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
     notebook = files.read_notebook(files.notebooks()[0])
     parameters = files.cell_with_tag(notebook, "parameters")
-    quick = run.QUICK | {"SOURCE": run.source_at_hand(report=lambda _: None)}
+    quick = quick_parameters(notebook) | {"SOURCE": run.source_at_hand()}
     parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
     for cell in notebook.cells:
         if cell.cell_type == "code":

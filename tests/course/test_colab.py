@@ -1,11 +1,10 @@
 """A notebook alone, where there is a torch but no d2lhelpers: its set-up cell makes it runnable."""
 
-import os
-import shutil
+import ast
 import subprocess
-import sysconfig
-import venv
+import zipfile
 
+import environments
 import pytest
 
 from d2lhelpers.course import notebooks as files
@@ -13,74 +12,112 @@ from d2lhelpers.course import stamp
 
 pytestmark = pytest.mark.slow
 
-RUN = """
-import sys, types
-sys.modules["google.colab"] = types.ModuleType("google.colab")
-import importlib.metadata
-import torch
-before = importlib.metadata.version("torch"), torch.__file__
-{setup}
-assert (importlib.metadata.version("torch"), torch.__file__) == before, "torch was replaced"
-print(d2l.__file__)
-"""
+MISSING, NEWER = "tqdm", "ipywidgets"
+"""What the machine lacks, and what an index would have a newer version of."""
+
+
+def stub(folder, name, version):
+    """Writes a wheel of an almost empty package."""
+    info = f"{name}-{version}.dist-info"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}/__init__.py", "")
+        wheel.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
 
 
 @pytest.fixture
-def machine(tmp_path):
-    """A venv that sees this environment's packages except d2lhelpers, and an empty folder."""
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    command = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    own = subprocess.run([python, "-c", command], check=True, capture_output=True, text=True)
-    # A folder named in a .pth file does not have its own .pth files read, and it is by one of
-    # those that the checkout is installed.
-    with open(os.path.join(own.stdout.strip(), "system.pth"), "w") as file:
-        file.write(sysconfig.get_path("purelib") + "\n")
-    (tmp_path / "empty").mkdir()
-    return python, tmp_path / "empty"
+def offline(tmp_path, monkeypatch):
+    """No package index but a folder; it offers what is missing, and news of what is not."""
+    for name in (MISSING, NEWER):
+        stub(tmp_path / "wheels", name, "99.0")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # sic: this switches it off
 
 
-def run_script(machine, script):
-    python, folder = machine
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(
-        [python, "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture
+def machine(tmp_path, offline):
+    """Makes an environment with a torch and this ipywidgets: ``machine(version)``."""
+
+    def make(version):
+        names = (MISSING, NEWER)
+        lines = [line for line in environments.requirements() if not line.startswith(names)]
+        python = environments.create(tmp_path / "machine", lines)
+        wheel = stub(tmp_path / "own", NEWER, version)
+        environments.run(python, "-m", "pip", "install", "--no-deps", wheel)
+        return python
+
+    return make
 
 
-def setup_cell(address):
-    path = files.notebooks()[0]
-    notebook = stamp.stamped_notebook(files.read_notebook(path), path.name, "")
-    source = files.cell_with_tag(notebook, "imports").source
-    return source.replace('COURSE_URL = ""', f'COURSE_URL = "{address}"')
-
-
-def test_setup_installs_the_package_and_leaves_torch_alone(machine, tmp_path):
-    python, _ = machine
-    download = ["-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path / "wheels", "setuptools"]
-    if subprocess.run([python, *download], capture_output=True).returncode:
-        pytest.skip("no package index here, and pip needs setuptools to build the package")
-    project, repository = stamp.project_folder(), tmp_path / "repository"
-    cache = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(project / "d2lhelpers", repository / "d2lhelpers", ignore=cache)
-    shutil.copy(project / "pyproject.toml", repository)
+@pytest.fixture
+def repository(tmp_path):
+    """Where the course is published: an address for pip."""
+    folder = environments.copy_source(tmp_path / "repository")
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     commit = [*identity, "-c", "commit.gpgsign=false", "commit", "-qm", "test"]
     for command in (["init", "-q"], ["add", "-A"], commit):
-        subprocess.run(["git", *command], cwd=repository, check=True)
-    result = run_script(machine, RUN.format(setup=setup_cell(f"git+{repository.as_uri()}")))
-    assert result.returncode == 0, result.stderr
-    assert str(tmp_path / "venv") in result.stdout  # installed there, not found in the checkout
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return f"git+{folder.as_uri()}"
 
 
-def test_setup_says_what_to_do_before_the_course_is_published(machine):
-    result = run_script(machine, RUN.format(setup=setup_cell("")))
-    assert result.returncode != 0
-    message = result.stderr.split("ModuleNotFoundError: ")[1]
-    assert "set COURSE_URL above to git+" in message and "把上面的 COURSE_URL 改成" in message
-    assert "pip install -r requirements.txt" in message
+@pytest.fixture
+def set_up(tmp_path):
+    """Runs the set-up cell in a folder of its own: ``set_up(python, address)``."""
+    folder = tmp_path / "lesson"
+    (folder / "d2lhelpers").mkdir(parents=True)  # empty, and no reason not to install
+
+    def run(python, address):
+        path = files.notebooks()[0]
+        notebook = stamp.stamped_notebook(files.read_notebook(path), path.name, "")
+        cell = files.cell_with_tag(notebook, "imports").source
+        cell = cell.replace('COURSE_URL = ""', f'COURSE_URL = "{address}"')
+        return environments.attempt(python, "-c", f"{cell}\nprint(d2l.__file__)", folder=folder)
+
+    return run
+
+
+def installed(python):
+    """Name and version of all that pip would find."""
+    command = (
+        "import importlib.metadata as m; print([(d.name, d.version) for d in m.distributions()])"
+    )
+    return dict(ast.literal_eval(environments.run(python, "-c", command).stdout))
+
+
+def test_setup_installs_what_is_missing_and_replaces_nothing(machine, repository, set_up):
+    python = machine("7.7.1")  # as on Colab
+    before = installed(python)
+    done = set_up(python, repository)
+    assert done.returncode == 0, done.stderr
+    assert "site-packages" in done.stdout  # installed, not found in the checkout
+    after = installed(python)
+    assert after.keys() - before.keys() == {"d2lhelpers", MISSING}
+    assert before.items() <= after.items()
+
+
+def test_setup_replaces_not_even_what_is_too_old(machine, repository, set_up):
+    python = machine("7.0")
+    before = installed(python)
+    done = set_up(python, repository)
+    assert done.returncode != 0 and f"{NEWER}==7.0" in done.stdout + done.stderr
+    assert installed(python) == before
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_setup_says_what_to_do(tmp_path, set_up, published):
+    """Before the course is published, and where there is no torch: most likely a wrong kernel."""
+    python = environments.create(tmp_path / "bare", [] if published else ["torch"])
+    done = set_up(python, "git+file:///nowhere" if published else "")
+    assert done.returncode != 0
+    message = done.stderr.split("ModuleNotFoundError: ")[1]
+    assert message.count("pip install -r requirements.txt") == 2  # in either language
+    assert message.count("COURSE_URL") == 2

@@ -1,5 +1,6 @@
 """The course's address: in one place, and stamped alike into every notebook and the README."""
 
+import copy
 import re
 
 import pytest
@@ -57,6 +58,19 @@ def test_stamp_leaves_other_cells_alone():
         a.id for a, b in zip(notebook.cells, stamped.cells, strict=True) if a.source != b.source
     ]
     assert changed == ["title-zh", "title-en", files.cell_with_tag(notebook, "imports").id]
+
+
+def test_an_earlier_form_of_the_lines_is_replaced():
+    path = files.notebooks()[0]
+    notebook = stamp.stamped_notebook(files.read_notebook(path), path.name, "")
+    older = copy.deepcopy(notebook)
+    cell = files.cell_with_tag(older, "imports")
+    cell.source = re.sub(
+        r'(COURSE_URL = "")\n(?:.+\n)+', r"\1\nimport_somehow(check=True)\n", cell.source
+    )
+    assert texts(older) != texts(notebook)
+    again = stamp.stamped_notebook(older, path.name, "")
+    assert texts(again)[0] == texts(notebook)[0]
 
 
 def test_a_setup_cell_of_another_make_is_refused():

@@ -1,0 +1,265 @@
+"""Downloading MNIST and CIFAR-10: from whichever mirror works, verified, in bounded time.
+
+Files get their names in one step, and only once all of them are in hand and verified. Nothing that
+stood in their place is lost. One process at a time downloads to a folder.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from ._paths import write_atomically
+from .formats import DataSet, Flaw, one_line
+from .reading import Reading, read_files
+from .say import Text, is_interactive, say
+
+# Seconds without a byte after which a server counts as gone.
+TIMEOUT = 10
+# Seconds that a download may take: so many, and so many for every megabyte (100 kB/s).
+PATIENCE = (30, 10)
+# The system: another process holds the lock. Any other error: the file system has none.
+IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+class DownloadError(Exception):
+    """A data set cannot be downloaded.
+
+    Attributes:
+        cause: why, in a few words.
+        text: why, mirror by mirror.
+    """
+
+    def __init__(self, cause: Text, text: Text):
+        super().__init__(text)
+        self.cause, self.text = cause, text
+
+    @classmethod
+    def of_mirrors(cls, failures: Iterable[Text]) -> "DownloadError":
+        return cls(Text(zh="没有可用的镜像", en="no mirror delivers"), joined(failures))
+
+
+_TOO_SLOW = Text(zh="传得太慢", en="the transfer was too slow")
+
+
+def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
+    """Download the parts that are missing in `root`, and store them there.
+
+    Returns:
+        All parts, and the new names of files whose place was needed, {old: new}.
+
+    Raises:
+        DownloadError: no mirror delivers, or the folder cannot be written.
+    """
+    seconds = PATIENCE[0] + PATIENCE[1] * data_set.megabytes
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _alone(root / f".{data_set.name}.lock", seconds):
+            reading = read_files(data_set, root)  # another process may have been at work
+            if reading.missing:
+                _download(reading, root, time.monotonic() + seconds)
+            return reading, store(reading, root)
+    except OSError as error:
+        raise DownloadError(_as_text(error), _as_text(error)) from error
+
+
+def store(reading: Reading, root: Path) -> dict[Path, Path]:
+    """Write the contents that came out of archives to their files, each in one step.
+
+    Returns:
+        The new names of files that were something else, {old: new}; nothing is overwritten.
+    """
+    kept = {}
+    for part, content in reading.contents.items():
+        path = root / reading.data_set.files[part]
+        if os.path.lexists(path) and part not in reading.flaws:
+            continue
+
+        def write(partial: Path, path: Path = path, content: bytes = content) -> None:
+            partial.write_bytes(content)
+            if os.path.lexists(path):
+                kept[path] = path.rename(_free_name(path))
+
+        write_atomically(path, write)
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    """For a file that has to make room: its name with ".kept", and a number where that is taken."""
+    number, free = 1, path.with_name(f"{path.name}.kept")
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}.kept{number}")
+    return free
+
+
+def _download(reading: Reading, root: Path, deadline: float) -> None:
+    """Fetch every archive that is needed from the first mirror that delivers it intact."""
+    data_set, archives = reading.data_set, reading.missing_archives
+    mirrors = _answering(data_set.mirrors, archives[0].rpartition("/")[2])
+    say(
+        zh=f"正在下载 {data_set.name}（约 {data_set.megabytes} MB）到 {root}……",
+        en=f"Downloading {data_set.name} (about {data_set.megabytes} MB) to {root} …",
+    )
+    for archive in archives:
+        failures = []
+        for mirror in list(mirrors):
+            url = mirror + archive.rpartition("/")[2]
+            # A mirror that trickles leaves time for the next ones.
+            share = (deadline - time.monotonic()) / (len(mirrors) - len(failures))
+            try:
+                # A file without a name: a killed process leaves nothing behind.
+                with tempfile.TemporaryFile(dir=root) as file:
+                    _transfer(url, file, time.monotonic() + share)
+                    file.seek(0)
+                    reading.unpack(archive, file, url, keep=data_set.files)
+                break
+            except Flaw as flaw:
+                failures.append(flaw.text)
+            except (OSError, HTTPException, ValueError) as error:
+                failures.append(_as_text(error, url))
+            mirrors.remove(mirror)
+            mirrors.append(mirror)  # the last one to be asked for the other archives
+        else:
+            raise DownloadError.of_mirrors(failures)
+
+
+def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
+    """Copy what the address holds to a file, with a bar where a person is watching.
+
+    Raises:
+        TimeoutError: a silence of `TIMEOUT` seconds, or the deadline has passed.
+        OSError, HTTPException, ValueError: as urllib says.
+    """
+    from tqdm.auto import tqdm
+
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        name = url.rpartition("/")[2]
+        bar = tqdm(
+            total=response.length,
+            desc=name,
+            unit="B",
+            unit_scale=True,
+            disable=not is_interactive(),
+        )
+        with bar:
+            while chunk := response.read1(2**16):  # read() would wait for all of it
+                file.write(chunk)
+                bar.update(len(chunk))
+                if time.monotonic() > deadline:
+                    raise TimeoutError(_TOO_SLOW)
+
+
+def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
+    """Those mirrors that answer at all, if only with an error, within `TIMEOUT` seconds.
+
+    One that swallows connections would cost minutes: a socket's own timeout holds for each of the
+    server's addresses in turn, of which there may be eight.
+
+    Raises:
+        DownloadError: none of them does.
+    """
+    outcome: dict[str, Text | None] = {
+        mirror: Text(
+            zh=f"{mirror}：{TIMEOUT} 秒内没有回答", en=f"{mirror}: no answer within {TIMEOUT} s"
+        )
+        for mirror in mirrors
+    }
+
+    def ask(mirror: str) -> None:
+        try:
+            request = urllib.request.Request(mirror + name, method="HEAD")
+            urllib.request.urlopen(request, timeout=TIMEOUT).close()
+            outcome[mirror] = None
+        except urllib.error.HTTPError:
+            outcome[mirror] = None
+        except Exception as error:
+            outcome[mirror] = _as_text(error, mirror)
+
+    threads = [threading.Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + TIMEOUT
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    failures = dict(outcome)  # a late thread may still write
+    answering = [mirror for mirror, failure in failures.items() if failure is None]
+    if not answering:
+        raise DownloadError.of_mirrors(failures.values())
+    return answering
+
+
+# ------------------------------------------------------------------------------- one at a time
+
+
+@contextlib.contextmanager
+def _alone(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock on a file, which the system releases when a process dies.
+
+    Where a file system has no locks, do without: then two processes may download the same, and
+    either result is good.
+
+    Raises:
+        TimeoutError: another process holds it for so many seconds.
+    """
+    deadline, has_waited = time.monotonic() + seconds, False
+    with path.open("a") as file:
+        while not _lock(file):
+            if not has_waited:
+                say(
+                    zh=f"另一个进程正在下载到 {path.parent}，等它结束（最多 {seconds:.0f} 秒）……",
+                    en=f"Another process is downloading to {path.parent}; "
+                    f"waiting for it (at most {seconds:.0f} s) …",
+                )
+                has_waited = True
+            if time.monotonic() > deadline:
+                held = Text(
+                    zh=f"另一个进程占用 {path} 已有 {seconds:.0f} 秒",
+                    en=f"another process has held {path} for {seconds:.0f} s",
+                )
+                raise TimeoutError(held)
+            time.sleep(0.1)
+        yield
+
+
+def _lock(file: IO) -> bool:
+    """Lock an open file until it is closed; False if another process holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            return error.errno not in IS_HELD
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in IS_HELD
+    return True
+
+
+# ------------------------------------------------------------------------------- words
+
+
+def _as_text(error: Exception, where: str = "") -> Text:
+    line = one_line(error)
+    return Text(zh=f"{where}：{line}", en=f"{where}: {line}") if where else Text(line, line)
+
+
+def joined(texts: Iterable[Text]) -> Text:
+    """Several texts as one, with semicolons."""
+    texts = list(texts)
+    return Text(zh="；".join(t.zh for t in texts), en="; ".join(t.en for t in texts))
