@@ -12,8 +12,8 @@ help:  ## list the targets
 course: $(VENV)/ready  ## execute every notebook in quick mode (minutes, any CPU)
 	$(RUN) -m d2lhelpers run
 
-lab: $(VENV)/ready  ## open JupyterLab on the notebooks
-	$(RUN) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+lab: $(VENV)/ready  ## open JupyterLab on the notebooks; in one language: make lab EDITION=en
+	$(RUN) -m d2lhelpers lab $(EDITION)
 
 test: $(VENV)/ready  ## run every check: style, unit, model and notebook tests, papermill, nbval
 	$(RUN) -m ruff check

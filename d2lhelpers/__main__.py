@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ._paths import folder, project_folder
 from .course import run, stamp
+from .course.editions import open_lab
 from .course.export import export
 from .course.notebooks import NotebookFailure, build_folder, notebooks
 from .course.parameters import parse_value
@@ -98,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
     edition.add_argument("--to", type=Path, default=build_folder() / "site", help="folder")
     edition.set_defaults(command=_export)
+
+    lab = commands.add_parser("lab", help="open JupyterLab on the notebooks")
+    lab.add_argument("edition", nargs="?", choices=LANGUAGES, help="one language only, in work/")
+    lab.set_defaults(command=_lab)
 
     publish = commands.add_parser("stamp", help="put the published address into notebooks, README")
     publish.set_defaults(command=_stamp)
@@ -232,6 +237,11 @@ def _board(_) -> int:
 def _results(_) -> None:
     _course()
     update_readme()
+
+
+def _lab(options) -> None:
+    _course()
+    open_lab(options.edition)
 
 
 def _export(options) -> None:

@@ -24,10 +24,11 @@ from playwright.sync_api import expect, sync_playwright
 from torch import nn
 
 import d2lhelpers as d2l
+from d2lhelpers.course import export, run
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.course import run
-from d2lhelpers.course.export import LANGUAGES
 from d2lhelpers.course.parameters import quick_parameters
+from d2lhelpers.course.words import WORDS
+from d2lhelpers.say import LANGUAGES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -198,19 +199,33 @@ def test_page_is_whole_readable_and_accessible(page, site, language, name):
     assert page.errors == [] and page.hosts <= {"file://", "data:"}
     broken = "[...document.images].filter(i => !i.complete || i.naturalWidth == 0).length"
     assert page.evaluate(broken) == 0
-    found = Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
-    page.set_viewport_size({"width": 390, "height": 800})
+    assert serious_findings(page) == []
+    page.get_by_role("button", name=WORDS[language]["theme"]).click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert serious_findings(page, runOnly=["color-contrast"]) == []
+    page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def serious_findings(page, **options):
+    found = Axe().run(page, options=options).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in serious]
+
+
+@pytest.mark.parametrize("name", ["index", "404"])
+def test_the_site_s_own_pages_are_accessible(page, site, name):
+    page.goto((site / f"{name}.html").as_uri())
+    assert serious_findings(page) == [] and page.errors == []
 
 
 def test_language_switch_leads_to_the_same_place(page, site):
     page.goto((site / "zh" / f"{NAMES[0]}.html").as_uri())
-    places = page.evaluate("[...document.querySelectorAll('main > [id]')].map(e => e.id)")
+    places = page.evaluate("[...document.querySelectorAll('.cell')].map(e => e.id)")
     middle = places[len(places) // 2]
     page.evaluate("id => document.getElementById(id).scrollIntoView()", middle)
-    page.get_by_role("link", name="English", exact=True).click()
+    # Playwright's own click would scroll to where the sticky header stands in the page.
+    page.get_by_role("link", name="English", exact=True).dispatch_event("click")
     expect(page).to_have_url(re.compile(f"/en/{NAMES[0]}.html#{middle}$"))
     assert page.locator("html").get_attribute("lang") == "en"
     page.wait_for_function(
@@ -221,6 +236,152 @@ def test_language_switch_leads_to_the_same_place(page, site):
         arg=middle,
     )
     assert page.errors == []
+
+
+def test_contents_and_subject_on_a_phone(page, site):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto((site / "en" / f"{NAMES[0]}.html").as_uri())
+    contents = page.locator("#contents")
+    expect(contents).not_to_be_visible()
+    assert page.locator("main h2").first.bounding_box()["y"] < 844
+    page.get_by_role("button", name="Contents").click()
+    expect(contents).to_be_visible()
+    last = contents.locator(".contents a").last
+    last.click()
+    expect(contents).not_to_be_visible()
+    expect(last).to_have_attribute("aria-current", "location")
+    heading = page.locator(last.get_attribute("href"))
+    expect(heading).to_be_in_viewport()
+
+
+def test_contents_mark_the_section_that_is_read(page, site):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto((site / "en" / f"{NAMES[0]}.html").as_uri())
+    links = page.locator("#contents .contents a")
+    expect(page.locator("#contents [aria-current=location]")).to_have_count(0)
+    for number in (3, 1):
+        place = links.nth(number).get_attribute("href")
+        page.evaluate("id => document.querySelector(id).scrollIntoView()", place)
+        expect(links.nth(number)).to_have_attribute("aria-current", "location")
+        expect(page.locator("#contents [aria-current=location]")).to_have_count(1)
+    page.goto((site / "en" / "index.html").as_uri())  # which knows what has been read
+    last = page.locator(".go-on a")
+    expect(last).to_have_attribute("href", f"{NAMES[0]}.html{place}")
+
+
+def test_search_by_keyboard(page, site):
+    page.goto((site / "zh" / "index.html").as_uri())
+    page.keyboard.press("/")
+    page.keyboard.type("过拟合")
+    first = page.locator("#search li a").first
+    expect(first).to_contain_text("过拟合")
+    target = first.get_attribute("href")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(re.escape(target) + "$"))
+    expect(page.locator(f"#{target.partition('#')[2]}")).to_be_in_viewport()
+    page.get_by_role("button", name="搜索").click()
+    page.keyboard.type("qqqq")
+    expect(page.locator("#search [role=status]")).not_to_be_empty()
+    page.keyboard.press("Escape")
+    expect(page.locator("#search")).not_to_be_visible()
+    assert page.errors == []
+
+
+def test_code_is_copied_without_its_button(page, site):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto((site / "en" / f"{NAMES[0]}.html").as_uri())
+    block = page.locator("main > .cell > .input").first
+    code = block.locator("pre").inner_text()
+    block.hover()
+    block.get_by_role("button").click()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == code.strip()
+
+
+def test_a_link_into_a_fold_opens_it(page, site):
+    page.goto((site / "en" / f"{NAMES[0]}.html#parameters").as_uri().replace("%23", "#"))
+    expect(page.locator("#parameters")).to_be_in_viewport()
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """A site of one chapter with a prediction and a network that answers; its folder."""
+    folder = tmp_path_factory.mktemp("experiment")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    data = d2l.load_mnist(20, train_size=20, test_size=100, source="synthetic")
+    live = {"text/html": d2l.live(net, data)._repr_html_(), "text/plain": ""}
+    verdict = {"text/markdown": "✗ Does not hold: no.", "text/plain": ""}
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title\n\nSummary.", id="title-en"),
+        nbformat.v4.new_markdown_cell("## A", id="a-en"),
+        nbformat.v4.new_markdown_cell("Predict.", id="p-en", metadata={"tags": ["predict"]}),
+        nbformat.v4.new_code_cell("1", id="v"),
+        nbformat.v4.new_markdown_cell("The finding.", id="f-en"),
+        nbformat.v4.new_markdown_cell("## B", id="b-en"),
+        nbformat.v4.new_code_cell("2", id="live"),
+    ]
+    for cell, shown in ((cells[3], verdict), (cells[6], live)):
+        cell.outputs = [nbformat.v4.new_output("display_data", shown)]
+    path = folder / "01_one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "notebooks", lambda: [path])
+        export.export("en", folder)
+    return folder
+
+
+def test_verdict_and_finding_wait_for_the_prediction(page, experiment):
+    url = (experiment / "en" / "01_one.html").as_uri()
+    page.goto(url)
+    verdict, finding = page.locator(".verdict"), page.get_by_text("The finding.")
+    expect(verdict).not_to_be_visible()
+    expect(finding).not_to_be_visible()
+    page.emulate_media(media="print")
+    expect(verdict).to_be_visible()
+    page.emulate_media(media="screen")
+    page.get_by_role("button", name="Holds", exact=True).press("Enter")
+    expect(verdict).to_be_visible()
+    expect(finding).to_be_visible()
+    expect(page.locator(".told")).to_contain_text(re.compile("✓.*✗"))
+    page.reload()
+    expect(verdict).to_be_visible()
+    assert page.errors == []
+
+
+def test_a_link_to_a_finding_shows_it(page, experiment):
+    page.goto((experiment / "en" / "01_one.html").as_uri() + "#f-text")
+    expect(page.get_by_text("The finding.")).to_be_in_viewport()
+
+
+def test_without_scripts_or_storage_all_is_there(browser, experiment):
+    url = (experiment / "en" / "01_one.html").as_uri()
+    page = browser.new_page(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page.goto(url)
+    expect(page.locator(".verdict")).to_be_visible()
+    expect(page.get_by_text("The finding.")).to_be_visible()
+    expect(page.locator(".d2l-live-still")).to_be_visible()
+    page.get_by_role("button", name="Contents").click()
+    expect(page.locator("#contents")).to_be_visible()
+    page.close()
+
+    page = browser.new_page()
+    forbidden = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
+    page.add_init_script(forbidden)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    page.get_by_role("button", name="Holds", exact=True).click()
+    expect(page.get_by_text("The finding.")).to_be_visible()
+    assert errors == []
+    page.close()
+
+
+def test_a_network_that_answers_does_so_on_the_page(page, experiment):
+    page.goto((experiment / "en" / "01_one.html").as_uri())
+    answer = page.locator(".d2l-live-answer")
+    expect(answer).not_to_be_empty()
+    page.get_by_role("button", name=re.compile("4$")).press("Enter")
+    assert page.errors == [] and serious_findings(page) == []
 
 
 # -------------------------------------------------------------------------------- TensorBoard

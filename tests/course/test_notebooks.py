@@ -11,7 +11,7 @@ import pytest
 from nbval.plugin import get_sanitize_patterns
 
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.course.export import images_of
+from d2lhelpers.course.pictures import images_of
 
 PARAMETERS = {
     "EPOCHS",
