@@ -10,7 +10,7 @@ import torch
 
 from ._paths import folder, write_atomically
 from .fingerprints import differences, run_settings
-from .history import History
+from .history import History, current_execution
 from .say import Text
 
 MOST_SHOWN = 4
@@ -95,6 +95,7 @@ class Resumable:
         log_dir = folder("runs") / history.name / Path(history.log_dir).name
         log_dir.mkdir(parents=True, exist_ok=True)
         history.log_dir = str(log_dir)
+        history.execution = current_execution()
         return history
 
 

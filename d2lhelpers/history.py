@@ -35,6 +35,11 @@ CURVES = (
 )
 
 
+def current_execution() -> str:
+    """The token of a notebook's execution by the course's commands; "" elsewhere."""
+    return os.environ.get("D2L_EXECUTION", "")
+
+
 def _versions() -> str:
     return f"python {platform.python_version()}, torch {torch.__version__}"
 
@@ -73,9 +78,7 @@ class History:
     test_accuracy: list[float] = dataclasses.field(default_factory=list)
     learning_rate: list[float] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
-    execution: str = dataclasses.field(
-        default_factory=lambda: os.environ.get("D2L_EXECUTION", "")
-    )  # of the notebook, where the course's commands execute one
+    execution: str = dataclasses.field(default_factory=current_execution)
 
     @property
     def epochs(self) -> int:

@@ -87,8 +87,9 @@ def train(
         precision: "float32", "bfloat16" (mixed precision), or "auto": bfloat16 where the hardware
             gains from it.
         name: the run's place under ``runs/``, in results "chapter/model/variant".
-        checkpoint: a file saved after every epoch. Where it exists, training resumes from it and
-            ends where an uninterrupted run would have ended.
+        checkpoint: a file saved at the start and after every epoch. Where it exists, training
+            resumes from it and ends where an uninterrupted run would have ended; a file of another
+            run is refused by name.
 
     Returns:
         The run's history. TensorBoard logs of the same numbers are in ``history.log_dir``.
@@ -99,6 +100,8 @@ def train(
             range, no images, a frozen net, an optimiser of another net or one that needs a
             closure, a schedule of another optimiser or counted in epochs, a checkpoint of
             another run.
+        OSError: the checkpoint cannot be written.
+        TypeError: it would hold what cannot be stored.
     """
     epochs, lr, seed = check_numbers(epochs, lr, seed)
     if (lr is None) == (optimizer is None):

@@ -452,7 +452,9 @@ def test_another_machine_resumes_in_its_own_folder(tmp_path, monkeypatch):
         d2l.train(net, toy_data(), epochs=2, lr=0.1, name="test/toy", checkpoint=path)
     assert str(tmp_path).encode() not in path.read_bytes()
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("D2L_EXECUTION", "of the notebook that resumes")
     history = d2l.train(toy_net(), toy_data(), epochs=2, lr=0.1, name="test/toy", checkpoint=path)
+    assert history.execution == "of the notebook that resumes"
     assert Path(history.log_dir).parent == tmp_path / "elsewhere/test/toy"
     assert (Path(history.log_dir) / "run.json").exists()
 

@@ -63,7 +63,7 @@ def _cell(result: run.Outcome | NotebookFailure) -> str:
     if isinstance(result, NotebookFailure):
         return "FAILED"
     headline = run.headline(result)
-    return f"{headline['test_accuracy'][-1]:.4f}" if headline else "-"
+    return f"{headline.test_accuracy[-1]:.4f}" if headline else "-"
 
 
 if __name__ == "__main__":
