@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .precision import has_bfloat16
-from .say import Text
+from .say import Spoken, Text
 
 __all__ = ["describe", "device_of", "device_report", "try_all_gpus", "try_gpu"]
 
@@ -110,7 +110,7 @@ def _description_of(device: torch.device) -> Text:
     )
 
 
-def device_report() -> str:
+def device_report() -> Spoken:
     """A few lines for a reader: the device that ``try_gpu`` takes, and why.
 
     They name the GPU and its memory, or the number of CPU threads; the version of PyTorch;
@@ -148,7 +148,7 @@ def device_report() -> str:
             zh.append(_WITHOUT_GPU_ON_COLAB.zh)
             en.append(_WITHOUT_GPU_ON_COLAB.en)
     en = [textwrap.fill(line, 88, subsequent_indent="    ") for line in en]
-    return str(Text(zh="\n".join(zh), en="\n".join(en)))
+    return Spoken(Text(zh="\n".join(zh), en="\n".join(en)))
 
 
 # The budgets of full runs on two CPU cores, about what Colab gives.

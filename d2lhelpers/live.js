@@ -120,6 +120,10 @@ function paint(canvas, map, columns) { // maps side by side, from black (smalles
 
 function live(root, model) {
   const find = (name) => root.querySelector(`.d2l-live-${name}`), pad = find("pad");
+  const word = (key) => root.dataset.languages.split(" ").map((language) => model.words[key][language]).join(" ");
+  for (const element of root.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
+  for (const element of root.querySelectorAll("[data-label]"))
+    element.setAttribute("aria-label", `${word(element.dataset.label)} ${element.dataset.of ?? ""}`.trim());
   const nets = model.nets.map(unpack), context = pad.getContext("2d", { willReadFrequently: true });
   const prepared = (pixels) => ({
     channels: 1, height: 28, width: 28, values: pixels.map((p) => (p - model.mean) / model.std),
@@ -136,7 +140,7 @@ function live(root, model) {
         const maps = outputs.filter((output, i) => output.height > 1 && net[i].kind !== "conv");
         root.querySelectorAll(".d2l-live-maps canvas").forEach((canvas, i) => paint(canvas, maps[i], 8));
       }
-      return `${model.words[which]}: ${model.classes[best]} (${shares[best].toFixed(2)})`;
+      return `${word(["after", "before"][which])}: ${model.classes[best]} (${shares[best].toFixed(2)})`;
     });
     find("answer").textContent = words.join(" · ");
   }

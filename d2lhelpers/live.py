@@ -23,6 +23,18 @@ _ACTIVATIONS = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
 _POOLINGS = {nn.AvgPool2d: "avgpool", nn.MaxPool2d: "maxpool"}
 _SIDE = 28  # of the image, as in MNIST
 
+WORDS = {
+    "pad": {"zh": "在这里画一个数字", "en": "draw a digit here"},
+    "seen": {"zh": "网络看到的", "en": "what the network sees"},
+    "clear": {"zh": "清除", "en": "Clear"},
+    "presets": {"zh": "示例数字", "en": "example digits"},
+    "example": {"zh": "示例", "en": "example"},
+    "after": {"zh": "训练后", "en": "after training"},
+    "before": {"zh": "训练前", "en": "before training"},
+    "maps": {"zh": "特征图", "en": "feature maps"},
+}
+"""The page's words by language; the element's ``data-languages`` says which are shown."""
+
 _STYLE = """
 .d2l-live { font: 14px system-ui, sans-serif; max-width: 720px; }
 .d2l-live-stage { display: flex; flex-wrap: wrap; gap: 16px; }
@@ -90,25 +102,19 @@ def live(net: nn.Module, data: ImageData, *, before: nn.Module | None = None) ->
             )
         )
     presets = _examples(data)
-    words = [Text("训练后", "After training"), Text("训练前", "Before training")]
     model = {
         "nets": nets,
         "mean": data.mean.item(),
         "std": data.std.item(),
         "classes": list(data.classes),
         "presets": [_pack(image) for image in presets],
-        "words": [_line(word) for word in words],
+        "words": WORDS,
     }
     payload = json.dumps(model).replace("</", "<\\/")
     name = "d2l-live-" + hashlib.sha256(payload.encode()).hexdigest()[:12]
     still, description = _still(net, presets[3], data)
-    html = _page(name, payload, net, before is not None, data, still, description)
+    html = _page(name, payload, net, before is not None, data, still, str(description))
     return Live(html, still, description)
-
-
-def _line(text: Text) -> str:
-    """The chosen languages side by side."""
-    return " ".join(getattr(text, language).strip() for language in chosen_languages())
 
 
 def _describe(net: nn.Module) -> list[dict]:
@@ -226,25 +232,21 @@ def _page(
     compares: bool,
     data: ImageData,
     still: bytes,
-    description: Text,
+    description: str,
 ) -> str:
-    def words(zh: str, en: str) -> str:
-        return escape(_line(Text(zh, en)))
-
-    columns = [words("训练后", "after training"), words("训练前", "before training")]
-    columns = columns[: 1 + compares]
-    head = "".join(f'<th scope="col">{column}</th>' for column in ["", *columns])
+    """The page; its script puts the words into what has ``data-word`` and ``data-label``."""
+    columns = ["after", "before"][: 1 + compares]
+    head = "".join(f'<th scope="col" data-word="{column}"></th>' for column in columns)
     rows = ""
     for label in map(escape, data.classes):
         cells = "".join(
-            f'<td class="d2l-live-bars-{i}">'
-            f'<meter min="0" max="1" value="0" aria-label="{label}, {column}"></meter></td>'
+            f'<td class="d2l-live-bars-{i}"><meter min="0" max="1" value="0" '
+            f'data-label="{column}" data-of="{label}"></meter></td>'
             for i, column in enumerate(columns)
         )
         rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
     presets = "".join(
-        f'<button type="button" aria-label="{words("示例", "example")} {label}">'
-        "<canvas></canvas></button>"
+        f'<button type="button" data-label="example" data-of="{label}"><canvas></canvas></button>'
         for label in map(escape, data.classes)
     )
     maps = ""
@@ -252,28 +254,25 @@ def _page(
         # A convolution's maps are shown after their activation.
         if len(layer.shape) == 3 and layer.shape[1] > 1 and layer.kind != "Conv2d":
             tall = ' class="two"' if layer.shape[0] > 8 else ""
+            label = escape(layer.label)
             maps += (
-                f"<figure><figcaption>{escape(layer.label)} {layer.size}</figcaption>"
-                f'<canvas{tall} role="img" '
-                f'aria-label="{words("特征图", "feature maps")} {escape(layer.label)}"></canvas>'
-                "</figure>"
+                f"<figure><figcaption>{label} {layer.size}</figcaption>"
+                f'<canvas{tall} role="img" data-label="maps" data-of="{label}"></canvas></figure>'
             )
     source = base64.b64encode(still).decode()
     script = Path(__file__).with_name("live.js").read_text(encoding="utf-8")
-    pad = words("在这里画一个数字", "draw a digit here")
-    seen = words("网络看到的", "what the network sees")
-    return f"""<div class="d2l-live" id="{name}"><style>{_STYLE}</style>
-<img class="d2l-live-still" alt="{words(*description)}" src="data:image/png;base64,{source}">
+    return f"""<div class="d2l-live" id="{name}" data-languages="{" ".join(chosen_languages())}">\
+<style>{_STYLE}</style>
+<img class="d2l-live-still" alt="{escape(description)}" src="data:image/png;base64,{source}">
 <div class="d2l-live-stage" hidden>
-<div><div>{pad}</div>
-<canvas class="d2l-live-pad" width="224" height="224" role="img" aria-label="{pad}"></canvas>
-<div class="d2l-live-presets" role="group" aria-label="{words("示例数字", "example digits")}">\
-{presets}</div>
-<button type="button" class="d2l-live-clear">{words("清除", "Clear")}</button></div>
-<div><div>{seen}</div>
-<canvas class="d2l-live-seen" role="img" aria-label="{seen}"></canvas>
+<div><div data-word="pad"></div>
+<canvas class="d2l-live-pad" width="224" height="224" role="img" data-label="pad"></canvas>
+<div class="d2l-live-presets" role="group" data-label="presets">{presets}</div>
+<button type="button" class="d2l-live-clear" data-word="clear"></button></div>
+<div><div data-word="seen"></div>
+<canvas class="d2l-live-seen" role="img" data-label="seen"></canvas>
 <div class="d2l-live-answer" aria-live="polite"></div>
-<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>
+<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>
 <div class="d2l-live-maps">{maps}</div>
 </div>
 <script>(function () {{

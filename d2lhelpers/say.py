@@ -10,7 +10,15 @@ import os
 import sys
 from typing import NamedTuple
 
-__all__ = ["LANGUAGES", "Text", "chosen_languages", "is_interactive", "say", "use_language"]
+__all__ = [
+    "LANGUAGES",
+    "Spoken",
+    "Text",
+    "chosen_languages",
+    "is_interactive",
+    "say",
+    "use_language",
+]
 
 LANGUAGES = {"zh": "中文", "en": "English"}
 """Code and own name of each language, in the order in which both are shown."""
@@ -31,6 +39,24 @@ class Text(NamedTuple):
 
     def __str__(self) -> str:
         return "\n".join(getattr(self, language) for language in chosen_languages())
+
+
+class Spoken(str):
+    """A ``Text`` as a string; at the end of a cell each language is an output of its own."""
+
+    text: Text
+
+    def __new__(cls, text: Text) -> Spoken:
+        spoken = super().__new__(cls, text)
+        spoken.text = text
+        return spoken
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for language in chosen_languages():
+            line = getattr(self.text, language)
+            display({"text/plain": line}, raw=True, metadata={"lang": language})
 
 
 def use_language(language: str | None) -> None:

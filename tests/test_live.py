@@ -74,7 +74,7 @@ def test_scores_are_those_of_pytorch(page, data):
 
 
 def test_mouse_finger_and_keyboard_are_answered(page):
-    assert "After training" in answer(page) and "Before training" in answer(page)
+    assert "after training" in answer(page) and "before training" in answer(page)
     pad = page.locator(".d2l-live-pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()

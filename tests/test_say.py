@@ -7,7 +7,7 @@ import types
 import pytest
 
 import d2lhelpers as d2l
-from d2lhelpers.say import Text, is_interactive
+from d2lhelpers.say import Spoken, Text, is_interactive
 
 
 @pytest.fixture
@@ -105,3 +105,21 @@ def test_one_language_leaves_the_other_out(speak, capsys):
 def test_other_languages_are_refused(speak):
     with pytest.raises(ValueError, match="there is no language 'fr'"):
         speak("fr")
+
+
+def test_a_report_shows_each_language_as_an_output_of_its_own(speak, monkeypatch):
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr(
+        IPython.display,
+        "display",
+        lambda data, raw, metadata: shown.append((metadata["lang"], data["text/plain"])),
+    )
+    report = Spoken(Text("设备", "Device"))
+    assert report == "设备\nDevice"
+    report._ipython_display_()
+    assert shown == [("zh", "设备"), ("en", "Device")]
+    speak("en")
+    report._ipython_display_()
+    assert shown[2:] == [("en", "Device")]

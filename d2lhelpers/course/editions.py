@@ -50,6 +50,8 @@ def one_language(
         elif cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("metadata", {}).get("lang") != other]
             describe_images(cell, language)
+            for output in cell.outputs:
+                _keep_words(output, language)
             if FOLDED & tags_of(cell):
                 cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
             if "imports" in tags_of(cell):
@@ -64,6 +66,14 @@ def one_language(
 def tags_of(cell: nbformat.NotebookNode) -> set[str]:
     """The cell's tags."""
     return set(cell.metadata.get("tags", []))
+
+
+def _keep_words(output: nbformat.NotebookNode, language: str) -> None:
+    """What brings its words in both languages, such as the page of ``live``, shows one of them."""
+    html = output.get("data", {}).get("text/html", "")
+    both = f'data-languages="{" ".join(LANGUAGES)}"'
+    if both in html:
+        output.data["text/html"] = html.replace(both, f'data-languages="{language}"')
 
 
 def _let_speak(cell: nbformat.NotebookNode, language: str) -> None:
