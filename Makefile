@@ -4,27 +4,30 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help course lab test full board bench site
+.PHONY: help course lab test test-wide full board bench site
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 course: $(VENV)/ready  ## execute every notebook in quick mode (minutes, any CPU)
 	$(RUN) -m d2lhelpers run
 
 lab: $(VENV)/ready  ## open JupyterLab on the notebooks
-	$(RUN) -m jupyterlab notebooks
+	$(RUN) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 test: $(VENV)/ready  ## run every check: style, unit, model and notebook tests, papermill, nbval
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m pytest --nbval
 
+test-wide: $(VENV)/ready  ## quick runs under other processors' arithmetic, three seeds (hours)
+	$(RUN) tests/wide.py
+
 full: $(VENV)/ready  ## redo the stored outputs and results.csv on full data (hours)
 	$(RUN) -m d2lhelpers run --full --seeds 0 1 2
 
-board: $(VENV)/ready  ## open TensorBoard on runs/
-	$(RUN) -m tensorboard.main --logdir runs
+board: $(VENV)/ready  ## open TensorBoard on runs/, or on the folder D2L_RUNS
+	$(RUN) -m d2lhelpers board
 
 site: $(VENV)/ready  ## write both one-language editions as a static site, build/site/
 	$(RUN) -m d2lhelpers export --lang zh
@@ -36,6 +39,8 @@ bench: $(VENV)/ready  ## measure speed as ratios, printed as a table
 $(VENV)/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11+ is needed, $$($(PYTHON) --version) found; try: make PYTHON=python3.12"; exit 1; }
+	@test -w . || \
+	  { echo "This folder may not be written to, and installing needs that: copy the course elsewhere."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

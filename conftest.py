@@ -1,11 +1,22 @@
-"""Makes `pytest --nbval notebooks/` a quick run; `--full` turns that off. Slow tests run last."""
+"""Makes `pytest --nbval notebooks/` a quick run; `--full` turns that off. Slow tests run last.
 
+Where the test of the quick runs is among those chosen, as in `make test`, the notebooks are
+executed once, beside the other tests, and nbval compares what that execution gave.
+"""
+
+import functools
 import os
+import shutil
+import subprocess
+import sys
 
 import matplotlib
+import pytest
+import torch
 
-from d2lhelpers.course import run
-from d2lhelpers.course.notebooks import build_folder
+from d2lhelpers.course import kernels, run
+from d2lhelpers.course.notebooks import build_folder, notebooks, read_notebook
+from d2lhelpers.course.parameters import quick_parameters
 
 matplotlib.use("Agg")
 
@@ -17,29 +28,134 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # No bars, no TensorBoard server, and no test's runs among the reader's.
-    os.environ.update(run.BATCH)
-    os.environ["D2L_RUNS"] = str(build_folder() / "test-runs")
+    # No bars, no TensorBoard server, and nothing of the tests among what is the reader's.
+    os.environ.update(kernels.BATCH)
+    os.environ["D2L_BUILD"] = str(build_folder() / "test")
+    os.environ["D2L_RUNS"] = str(build_folder() / "runs")
+    # nbval's own kernels: of this Python, whatever name a notebook was saved with.
+    config.option.nbval_current_env = not getattr(config.option, "nbval_kernel_name", None)
+    if config.getoption("full") and config.getoption("nbval"):
+        config.option.nbval_cell_timeout = run.FULL_SECONDS
+    if not config.option.nbval_sanitize_with:
+        config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
 
 
 def pytest_collection_modifyitems(config, items):
     cells = [item for item in items if hasattr(item, "cell")]
-    parameters = [c for c in cells if "parameters" in c.cell.metadata.get("tags", [])]
-    if parameters and not config.getoption("full"):
-        quick = run.QUICK | {"SOURCE": run.source_at_hand(report=_say(config))}
-        for item in parameters:
-            item.cell.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
-    for item in cells:
-        item.add_marker("slow")
+    for cell in cells:
+        cell.add_marker("slow")
+    for file in {cell.parent for cell in cells}:
+        file.skip_compare += ("stderr",)  # a warning of another version's is no failure
+    if cells and not config.getoption("full"):
+        _make_quick(config, cells)
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
-def _say(config):
-    """Prints whatever pytest captures otherwise, even where it is told to be quiet."""
-    capture = config.pluginmanager.getplugin("capturemanager")
+def _make_quick(config, cells):
+    """Let the cells tagged ``parameters`` set those of a quick run as well."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        source = run.source_at_hand()
+    for cell in cells:
+        if "parameters" in cell.cell.metadata.get("tags", []):
+            try:
+                quick = quick_parameters(cell.parent.nb) | {"SOURCE": source}
+            except ValueError as error:
+                raise pytest.UsageError(f"{cell.parent.path.name}: {error}") from None
+            cell.cell.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
 
-    def say(text):
-        with capture.global_and_fixture_disabled():
-            print(f"\n{text}")
 
-    return say
+# ------------------------------------------------------- one execution for papermill and nbval
+
+
+def pytest_collection_finish(session):
+    chosen = any("quick_runs" in getattr(item, "fixturenames", ()) for item in session.items)
+    if chosen and not session.config.option.collectonly:
+        MAIN_JOB.start(session.config.rootpath)
+
+
+def pytest_unconfigure():
+    MAIN_JOB.stop()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    shared = MAIN_JOB.process and not item.config.getoption("full")
+    if hasattr(item, "cell") and shared and item.path in notebooks():
+        item.parent.setup = item.parent.setup_sanitize_files  # and starts no kernel
+        item.parent.kernel = Recorded(executed_outputs(item.path)[item.cell.id])
+
+
+@pytest.fixture(scope="session")
+def quick_runs():
+    """The main job, every notebook in quick mode by its command, as a completed process."""
+    return MAIN_JOB.result
+
+
+class MainJob:
+    """``python -m d2lhelpers run``, beside the tests; what needs its result waits for it."""
+
+    process = None
+
+    def start(self, project):
+        shutil.rmtree(build_folder() / "notebooks", ignore_errors=True)
+        torch.set_num_threads(1)  # or threads of both wait for each other's cores
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "d2lhelpers", "run"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            cwd=project,
+        )
+
+    @functools.cached_property
+    def result(self):
+        texts = self.process.communicate()
+        return subprocess.CompletedProcess(self.process.args, self.process.returncode, *texts)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate()
+
+
+MAIN_JOB = MainJob()
+
+
+@functools.cache
+def executed_outputs(path):
+    """What the main job's execution of a notebook gave, by the cells' ids."""
+    _ = MAIN_JOB.result  # it has ended
+    executed = read_notebook(build_folder() / "notebooks" / path.name)
+    return {cell.id: cell.get("outputs", []) for cell in executed.cells}
+
+
+class Recorded:
+    """Stands for nbval's kernel: executing a cell gives the outputs that it had before."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def execute_cell_input(self, source, allow_stdin=None):
+        ended = {"output_type": "status", "execution_state": "idle"}
+        self.messages = [
+            {"msg_type": out["output_type"], "content": out, "parent_header": {"msg_id": "0"}}
+            for out in [*self.outputs, ended]
+        ]
+        return "0"
+
+    def get_message(self, stream, timeout=None):
+        return self.messages.pop(0)
+
+    def await_reply(self, msg_id, timeout=None):
+        """It has ended already."""
+
+    def await_idle(self, parent_id, timeout):
+        self.messages.clear()
+
+    def is_alive(self):
+        return True
+
+    def stop(self):
+        """Nothing runs."""

@@ -7,15 +7,16 @@ Everything that a notebook needs is importable from here:
 True
 """
 
+from ._first_edition import is_higher, verdict
 from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board
 from .confusion import plot_confusion
 from .data import ImageData, load_cifar10, load_mnist
-from .device import device_report, has_bfloat16, try_all_gpus, try_gpu
+from .device import device_report, try_all_gpus, try_gpu
 from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
-from .evidence import is_higher, judge, judge_close, standard_error, verdict
+from .evidence import judge, judge_close, standard_error
 from .exercises import check, hint, solution
 from .experiment import run_experiment
 from .features import show_feature_maps, show_filters
@@ -34,6 +35,7 @@ from .nets import (
     layer_table,
 )
 from .plots import plot_history, plot_spreads
+from .precision import has_bfloat16
 from .recipe import (
     best_rate,
     judge_rate,

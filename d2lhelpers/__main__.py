@@ -1,26 +1,80 @@
 """Commands of the course, as in ``python -m d2lhelpers run``."""
 
 import argparse
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+from ._paths import folder, project_folder
 from .course import run, stamp
 from .course.export import export
 from .course.notebooks import NotebookFailure, build_folder, notebooks
+from .course.parameters import parse_value
 from .course.results import update_readme
-from .say import LANGUAGES, Text
+from .results import results_file
+from .say import LANGUAGES, Text, say
 from .sources import fetch
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the process's exit status."""
+    """Run one command; returns the process's exit status.
+
+    130 where a person broke it off, 2 for what cannot be done as it was asked, else 1 for what
+    failed and 0.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a pipe on Windows may not know Chinese
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except _CannotError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(_extra_missing(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(Text(zh="已中断。", en="Interrupted."), file=sys.stderr)
+        return 130
+
+
+def _extra_missing(error: ModuleNotFoundError) -> Text:
+    """What to do after a plain install, which holds only what readers need."""
+    return Text(
+        zh=f"没有 {error.name}：这条命令需要附加包 [course]。在课程目录里运行 "
+        'pip install ".[course]"。',
+        en=f"{error.name} is missing: this command needs the extra [course]. Run "
+        'pip install ".[course]" in the course\'s folder.',
+    )
+
+
+class _CannotError(Exception):
+    """What was asked cannot be done here; the message says what to do."""
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m d2lhelpers")
     commands = parser.add_subparsers(required=True)
 
     runner = commands.add_parser(
-        "run", help="execute notebooks, quickly, or fully to store outputs"
+        "run",
+        help="execute notebooks, quickly, or fully to store outputs",
+        epilog="Executed copies go to build/notebooks, logs to runs; D2L_BUILD and D2L_RUNS name "
+        "other folders, D2L_DATA that of the data.",
     )
     runner.add_argument("notebooks", nargs="*", type=Path, help="default: all, in reading order")
+    runner.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        default=[],
+        help="in a quick run: another value for a parameter, as -p EPOCHS 1",
+    )
     runner.add_argument("--full", action="store_true", help="full data; store outputs and results")
     runner.add_argument(
         "--seeds",
@@ -34,8 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
     data = commands.add_parser("data", help="find or download the data sets and say where they are")
     data.set_defaults(command=_data)
 
+    board = commands.add_parser("board", help="open TensorBoard on runs, or D2L_RUNS where set")
+    board.set_defaults(command=_board)
+
     table = commands.add_parser("results", help="write the README's table from results.csv")
-    table.set_defaults(command=lambda _: update_readme())
+    table.set_defaults(command=_results)
 
     edition = commands.add_parser("export", help="write one language's notebooks and static site")
     edition.add_argument("--lang", choices=LANGUAGES, required=True, help="the language")
@@ -44,26 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     publish = commands.add_parser("stamp", help="put the published address into notebooks, README")
     publish.set_defaults(command=_stamp)
-
-    for stream in (sys.stdout, sys.stderr):  # a pipe on Windows may not know Chinese
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    options = parser.parse_args(arguments)
-    try:
-        return options.command(options) or 0
-    except ModuleNotFoundError as error:
-        print(_extra_missing(error), file=sys.stderr)
-        return 2
-
-
-def _extra_missing(error: ModuleNotFoundError) -> Text:
-    """What to do after a plain install, which holds only what readers need."""
-    return Text(
-        zh=f"没有 {error.name}：这条命令需要附加包 [course]。在课程目录里运行 "
-        'pip install ".[course]"。',
-        en=f"{error.name} is missing: this command needs the extra [course]. Run "
-        'pip install ".[course]" in the course\'s folder.',
-    )
+    return parser
 
 
 def _run(options) -> int:
@@ -71,24 +109,107 @@ def _run(options) -> int:
 
     missing = [path for path in options.notebooks if not path.exists()]
     if missing:
-        print(f"no such notebook: {', '.join(map(str, missing))}", file=sys.stderr)
-        return 2
-    paths = options.notebooks or notebooks()
-    source = run.source_at_hand(_say)
-    if (options.full or options.seeds) and source != "real":
-        print("a full run stores results, and those need the real data", file=sys.stderr)
+        names = ", ".join(map(str, missing))
+        raise _CannotError(Text(zh=f"没有这个笔记本：{names}", en=f"no such notebook: {names}"))
+    paths = options.notebooks or _course()
+    stored = options.full or bool(options.seeds)
+    if stored and options.parameters:
+        raise _CannotError(
+            Text(
+                zh="-p 只用于快速运行：完整运行保存的是笔记本自己的参数的结果。",
+                en="-p is for quick runs: a full run stores results of the notebook's own values.",
+            )
+        )
+    _check_writable(*([*paths, results_file()] if stored else []))
+    return (_run_full if stored else _run_quick)(paths, options)
+
+
+def _run_quick(paths: list[Path], options) -> int:
+    given = {name: parse_value(text) for name, text in options.parameters}
+    try:
+        jobs = run.quick_jobs(paths, given.get("SOURCE") or run.source_at_hand(), given)
+    except ValueError as error:
+        raise _CannotError(error) from None
+    copies, logs = _seen_from_here(build_folder() / "notebooks"), _seen_from_here(folder("runs"))
+    say(
+        zh="快速运行：quick 后面是这次的测试准确率，图像少，训练短；full run 后面是保存的完整运行的"
+        f"平均值，那才是结果。执行后的副本在 {copies}，日志在 {logs}。",
+        en='Quick runs: after "quick" stands this run\'s test accuracy, on few images and after '
+        'short training; after "full run" the mean of the stored full runs, which is the result. '
+        f"Executed copies are in {copies}, logs in {logs}.",
+    )
+    failures = run.run_quick(jobs, _say)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _run_full(paths: list[Path], options) -> int:
+    if run.source_at_hand() != "real":
+        print(
+            Text(
+                zh="完整运行要保存结果，所以需要真实数据。",
+                en="a full run stores results, and those need the real data",
+            ),
+            file=sys.stderr,
+        )
         return 1
     try:
         if options.full:
             run.run_full(paths, options.seeds, report=_say)
-        elif options.seeds:
-            run.run_seeds(paths, options.seeds, report=_say)
         else:
-            run.run_quick(paths, {"SOURCE": source}, report=_say)
-    except NotebookFailure as failure:
+            run.run_seeds(paths, options.seeds, report=_say)
+    except (NotebookFailure, ValueError) as failure:
         print(failure, file=sys.stderr)
         return 1
     return 0
+
+
+def _course() -> list[Path]:
+    """The course's notebooks; an installed package has none."""
+    if paths := notebooks():
+        return paths
+    where = project_folder() / "notebooks"
+    raise _CannotError(
+        Text(
+            zh=f"{where} 里没有课程的笔记本。安装的 d2lhelpers 不带笔记本：请在课程目录（克隆的"
+            "仓库）里运行这个命令，或者给出笔记本的路径。",
+            en=f"no notebooks of the course in {where}. An installed d2lhelpers has none: run this "
+            "in the course's folder, a clone of its repository, or name the notebooks.",
+        )
+    )
+
+
+def _check_writable(*paths: Path) -> None:
+    """Refuse now what would fail at the end: the folders for what is made, and ``paths``."""
+    for name in ("build", "runs"):
+        try:
+            folder(name).mkdir(parents=True, exist_ok=True)
+            writable = os.access(folder(name), os.W_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            variable = f"D2L_{name.upper()}"
+            raise _CannotError(
+                Text(
+                    zh=f"不能写入 {folder(name)}：请把环境变量 {variable} 设成一个可以写入的目录。",
+                    en=f"cannot write to {folder(name)}: set the environment variable {variable} "
+                    "to a folder that you may write to.",
+                )
+            )
+    for path in paths:
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise _CannotError(
+                Text(
+                    zh=f"不能写入 {path}，而完整运行的结果要存在这里：请用一份可以写入的课程副本。",
+                    en=f"cannot write to {path}, where a full run's results are stored: use a copy "
+                    "of the course that you may write to.",
+                )
+            )
+
+
+def _seen_from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _say(line: str) -> None:
@@ -102,12 +223,25 @@ def _data(_) -> int:
     return 0 if all(each.is_real for each in found) else 1
 
 
+def _board(_) -> int:
+    return subprocess.call(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder("runs"))]
+    )
+
+
+def _results(_) -> None:
+    _course()
+    update_readme()
+
+
 def _export(options) -> None:
+    _course()
     paths = export(options.lang, options.to)
     _say(f"{len(paths)} files; begin with {options.to / options.lang / 'index.html'}")
 
 
 def _stamp(_) -> int:
+    _course()
     try:
         address = stamp.repository()
     except ValueError as error:
@@ -119,4 +253,5 @@ def _stamp(_) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: leave no kernel behind
     sys.exit(main())

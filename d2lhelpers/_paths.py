@@ -11,7 +11,7 @@ def project_folder() -> Path:
 
 
 def folder(name: str) -> Path:
-    """The reader's ``data`` or ``runs``: as ``D2L_DATA`` or ``D2L_RUNS`` says, else in the project.
+    """The reader's ``data``, ``runs`` or ``build``: as ``D2L_DATA`` etc. says, else in the project.
 
     Absolute, so that it is the same for a kernel that works in another folder.
     """

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .precision import has_bfloat16
 from .say import Text
 
-__all__ = ["describe", "device_of", "device_report", "has_bfloat16", "try_all_gpus", "try_gpu"]
+__all__ = ["describe", "device_of", "device_report", "try_all_gpus", "try_gpu"]
 
 
 class _Missing(NamedTuple):
@@ -74,23 +75,6 @@ def try_all_gpus() -> list[torch.device]:
     """
     count = 0 if _no_cuda() else torch.cuda.device_count()
     return [torch.device("cuda", i) for i in range(count) if _is_usable(i)] or [_best(0)]
-
-
-def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether mixed precision with bfloat16 is a gain on ``device``.
-
-    True on CUDA devices that compute in bfloat16 (NVIDIA from compute capability 8.0, Ampere,
-    on; emulation does not count) and on CPUs whose instruction set multiplies bfloat16 numbers
-    (AVX512-BF16, AMX-BF16, Arm BF16), where PyTorch was built to use it. Other CPUs accept
-    bfloat16 as well but convert back and forth, which costs time. False on Apple's MPS.
-    """
-    device = torch.device(device)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return _cpu_multiplies_bfloat16()
-    return False
 
 
 def device_of(net: nn.Module) -> torch.device:
@@ -302,23 +286,3 @@ def _broken_gpu(i: int) -> _Missing:
 @functools.cache
 def _warn_once(text: Text) -> None:
     warnings.warn(str(text), stacklevel=3)
-
-
-# --- CPU --------------------------------------------------------------------------------------
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    if not _onednn_takes_bfloat16():
-        return False
-    if hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    # Before PyTorch had the public function.
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in names)
-
-
-def _onednn_takes_bfloat16() -> bool:
-    """Whether the library behind PyTorch's convolutions on the CPU has bfloat16 kernels here."""
-    is_built = torch.backends.mkldnn.is_available()
-    return is_built and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -9,71 +9,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from html import escape
-from pathlib import Path
 
 from torch import nn
 
 from ._graph import Node, trace_block
+from ._svg import LETTER, Drawing, arrow, compose, polygon, tip, write
 from .nets import Layer, layers_of
-from .say import LANGUAGES, Text, chosen_languages
+from .say import Text
 
 __all__ = ["Drawing", "draw_block", "draw_network"]
 
-_FONT = 13  # units; drawings are 360 to 620 units wide, so at least 8 pixels on a phone
-_LETTER = 0.56 * _FONT  # mean width of a letter
-
-_STYLE = f"""
-.d2l-drawing {{ font: {_FONT}px system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; }}
-.d2l-paper {{ fill: #ffffff; }}
-.d2l-ink {{ fill: #1a1a1a; }}
-.d2l-faint {{ fill: #5f6368; }}
-.d2l-line {{ stroke: #5f6368; fill: none; stroke-width: 1.2; }}
-.d2l-tip {{ fill: #5f6368; }}
-.d2l-face {{ fill: #d6e6f5; stroke: #0072b2; }}
-.d2l-side {{ fill: #a9cce8; stroke: #0072b2; }}
-.d2l-bar {{ fill: #e69f00; }}
-.d2l-box {{ fill: #eef4fa; stroke: #0072b2; }}
-.d2l-join {{ fill: #fff3d6; stroke: #b87a00; }}
-@media (prefers-color-scheme: dark) {{
-  .d2l-paper {{ fill: #1c1e21; }}
-  .d2l-ink {{ fill: #ececec; }}
-  .d2l-faint {{ fill: #a9adb3; }}
-  .d2l-line {{ stroke: #a9adb3; }}
-  .d2l-tip {{ fill: #a9adb3; }}
-  .d2l-face {{ fill: #1d3f5c; stroke: #6db6e8; }}
-  .d2l-side {{ fill: #12293d; stroke: #6db6e8; }}
-  .d2l-bar {{ fill: #e69f00; }}
-  .d2l-box {{ fill: #22303c; stroke: #6db6e8; }}
-  .d2l-join {{ fill: #3d3319; stroke: #e0b050; }}
-}}
-"""
-
-
 _Place = tuple[float, float, float, float]
 """A box's centre from the left, top, width and height."""
-
-
-class Drawing:
-    """An SVG with its text alternative; it displays itself at the end of a cell.
-
-    Attributes:
-        svg: the picture, a whole SVG document.
-        description: what it shows.
-    """
-
-    def __init__(self, svg: str, description: Text):
-        self.svg, self.description = svg, description
-
-    def save(self, path: str | Path) -> None:
-        """Write the SVG to a file."""
-        Path(path).write_text(self.svg, encoding="utf-8")
-
-    def __repr__(self) -> str:
-        return str(self.description)
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
 
 
 def draw_network(
@@ -100,9 +47,9 @@ def draw_network(
     first = Layer("input", "", tuple(image_shape), 0, 0)
     layers = [first, *layers_of(net, image_shape, depth=depth)]
     scale = _Scale(layers)
-    names = max(len(layer.label) for layer in layers) * _LETTER
-    shapes = max(len(layer.size) for layer in layers) * _LETTER
-    numbers = max(len(f"{layer.parameters:,}") for layer in layers) * _LETTER
+    names = max(len(layer.label) for layer in layers) * LETTER
+    shapes = max(len(layer.size) for layer in layers) * LETTER
+    numbers = max(len(f"{layer.parameters:,}") for layer in layers) * LETTER
     left = scale.widest + 34
     right = left + max(names, shapes) + 16 + numbers + 10
     width = max(360, right + _SQUARE + 12)
@@ -111,22 +58,22 @@ def draw_network(
         height = 20.0 if is_line else max(38.0, scale.height(layer) + 14)
         middle = y + height / 2
         if is_line:
-            parts.append(_text(left, middle + 4, layer.label, "faint"))
+            parts.append(write(left, middle + 4, layer.label, "faint"))
         else:
             if below is not None:
-                parts.append(_arrow(scale.axis, below, middle - scale.height(layer) / 2))
+                parts.append(arrow(scale.axis, below, middle - scale.height(layer) / 2))
             parts.append(scale.stack(layer, middle))
-            parts.append(_text(left, middle - 3, layer.label))
-            parts.append(_text(left, middle + 13, layer.size, "faint"))
+            parts.append(write(left, middle - 3, layer.label))
+            parts.append(write(left, middle + 13, layer.size, "faint"))
             below = middle + scale.height(layer) / 2
         if layer.parameters:
             end = width - _SQUARE - 18
-            parts.append(_text(end, middle + 4, f"{layer.parameters:,}", anchor="end"))
+            parts.append(write(end, middle + 4, f"{layer.parameters:,}", anchor="end"))
             parts.append(_square(width - _SQUARE / 2 - 8, middle, layer.parameters, scale.most))
         y += height
     total = sum(layer.parameters for layer in layers)
-    heading = _text(width - _SQUARE - 18, 12, "parameters", "faint", anchor="end")
-    return _drawing([heading, *parts], width, y + 8, _describe(layers, total))
+    heading = write(width - _SQUARE - 18, 12, "parameters", "faint", anchor="end")
+    return compose([heading, *parts], width, y + 8, _describe(layers, total))
 
 
 def _lines_of_text(layers: Sequence[Layer]) -> list[bool]:
@@ -174,8 +121,8 @@ class _Scale:
             )
         depth = self.depth(layer.shape[0])
         w, h, up = width - depth, height - 0.6 * depth, 0.6 * depth
-        top = _polygon([(x, y + up), (x + depth, y), (x + width, y), (x + w, y + up)])
-        side = _polygon([(x + w, y + up), (x + width, y), (x + width, y + h), (x + w, y + height)])
+        top = polygon([(x, y + up), (x + depth, y), (x + width, y), (x + w, y + up)])
+        side = polygon([(x + w, y + up), (x + width, y), (x + width, y + h), (x + w, y + height)])
         front = (
             f'<rect class="d2l-face" x="{x:.1f}" y="{y + up:.1f}" '
             f'width="{w:.1f}" height="{h:.1f}"/>'
@@ -203,7 +150,7 @@ def draw_block(block: nn.Module, image_shape: Sequence[int]) -> Drawing:
     """
     nodes = trace_block(block, image_shape)
     columns = 1 + max(node.column for node in nodes)
-    widest = max(len(line) for node in nodes for line in _lines(node)) * _LETTER + 10
+    widest = max(len(line) for node in nodes for line in _lines(node)) * LETTER + 10
     step = max(96.0, widest + 8)
     width = max(240.0, columns * step + 12)
     margin = (width - columns * step) / 2
@@ -226,7 +173,7 @@ def draw_block(block: nn.Module, image_shape: Sequence[int]) -> Drawing:
                 parts.append(_wire(start, end))
     width = max(width, lane + 8)
     parts += [_box(node, places[node.name]) for node in nodes]
-    return _drawing(parts, width, y - 10, _describe_block(nodes))
+    return compose(parts, width, y - 10, _describe_block(nodes))
 
 
 def _lines(node: Node) -> list[str]:
@@ -255,7 +202,7 @@ def _box(node: Node, place: _Place) -> str:
     ]
     for i, line in enumerate(_lines(node)):
         shade = "ink" if i == 0 else "faint"
-        parts.append(_text(x, y + 19 + 16 * i, line, shade, anchor="middle"))
+        parts.append(write(x, y + 19 + 16 * i, line, shade, anchor="middle"))
     return "".join(parts)
 
 
@@ -269,7 +216,7 @@ def _wire(start: _Place, end: _Place) -> str:
         if abs(x - u) < 1
         else (f"M{x:.1f} {y:.1f}V{bend:.1f}H{u:.1f}V{v:.1f}")
     )
-    return f'<path class="d2l-line" d="{path}"/>' + _tip(u, v + 6)
+    return f'<path class="d2l-line" d="{path}"/>' + tip(u, v + 6)
 
 
 def _is_blocked(start: _Place, end: _Place, boxes: Sequence[_Place]) -> bool:
@@ -286,47 +233,12 @@ def _detour(start: _Place, end: _Place, lane: float) -> str:
     return f'{path}<polygon class="d2l-tip" points="{points}"/>'
 
 
-def _arrow(x: float, start: float, end: float) -> str:
-    return f'<path class="d2l-line" d="M{x:.1f} {start:.1f}V{end - 4:.1f}"/>' + _tip(x, end)
-
-
-def _tip(x: float, y: float) -> str:
-    points = f"{x - 3.5:.1f},{y - 6:.1f} {x + 3.5:.1f},{y - 6:.1f} {x:.1f},{y:.1f}"
-    return f'<polygon class="d2l-tip" points="{points}"/>'
-
-
-def _polygon(points: Sequence[tuple[float, float]]) -> str:
-    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polygon class="d2l-side" points="{joined}"/>'
-
-
 def _square(x: float, y: float, number: int, most: int) -> str:
     side = _SQUARE * math.sqrt(number / most)
     return (
         f'<rect class="d2l-bar" x="{x - side / 2:.2f}" y="{y - side / 2:.2f}" '
         f'width="{side:.2f}" height="{side:.2f}"/>'
     )
-
-
-def _text(x: float, y: float, text: str, shade: str = "ink", anchor: str = "start") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text class="d2l-{shade}" {place}>{escape(text)}</text>'
-
-
-def _drawing(parts: Sequence[str], width: float, height: float, description: Text) -> Drawing:
-    titles = "".join(
-        f'<title lang="{language}">{escape(getattr(description, language))}</title>'
-        for language in LANGUAGES
-        if language in chosen_languages()
-    )
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="d2l-drawing" role="img" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'style="max-width: 100%; height: auto">'
-        f"{titles}<style>{_STYLE}</style>"
-        f'<rect class="d2l-paper" width="100%" height="100%" rx="6"/>{"".join(parts)}</svg>'
-    )
-    return Drawing(svg, description)
 
 
 def _describe(layers: Sequence[Layer], total: int) -> Text:

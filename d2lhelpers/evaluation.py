@@ -1,14 +1,14 @@
-"""A network at work without learning: scores and accuracies, and how batches reach it."""
+"""A network at work without learning: scores and accuracies."""
 
-from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from .device import device_of, has_bfloat16
+from .compute import Compute, main_output, resolve_precision, without_a_trace
+from .device import device_of
 from .metrics import accuracy
-from .nets import evaluating
+from .say import Text
 
 
 class Evaluation(NamedTuple):
@@ -22,25 +22,40 @@ def predict(net: nn.Module, loader, *, precision: str = "float32"):
     """Class scores of ``net`` for every sample that ``loader`` yields, in its order.
 
     Runs in evaluation mode without gradients, on the device where ``net`` is; leaves the net's
-    mode and the random state as they were.
+    modes and weights and the random state as they were.
 
     Args:
-        net: maps images (B, C, H, W) to class scores (B, K).
-        loader: yields ``(X, y)`` with y of shape (B,).
+        net: maps images (B, C, H, W) to class scores (B, K). Of several outputs it is ``logits``
+            or ``out``, or else the first, that counts.
+        loader: yields ``(X, y)`` with y of shape (B,); a list of them will do.
         precision: as for ``train``.
 
     Returns:
         scores float32 (N, K) and labels int64 (N,), both on the net's device.
+
+    Raises:
+        ValueError: the loader yields nothing, or there is no such precision.
     """
     device = device_of(net)
-    precision = resolve_precision(precision, device)
+    return predict_with(Compute(device, resolve_precision(precision, device)), net, loader)
+
+
+def predict_with(compute: Compute, net: nn.Module, loader):
+    """``predict`` where the caller knows the device that the net is on."""
     scores, labels = [], []
-    with without_a_trace(net), autocast(device, precision):
+    with without_a_trace(net, compute.device):
         for X, y in loader:
-            scores.append(net(to_device(X, device)).float())
-            labels.append(y.to(device))
+            compute = compute.fitted(net, X)
+            with compute.autocast():
+                scores.append(main_output(net(compute.move(X))).float())
+            labels.append(y.to(compute.device))
     if not scores:
-        raise ValueError("the loader is empty; expected at least one batch to predict")
+        raise ValueError(
+            Text(
+                zh="这个 loader 是空的；至少要有一个小批量才能预测。",
+                en="the loader is empty; expected at least one mini-batch to predict.",
+            )
+        )
     return torch.cat(scores), torch.cat(labels)
 
 
@@ -50,41 +65,23 @@ def evaluate(net: nn.Module, loader, *, precision: str = "float32") -> Evaluatio
     Args:
         net, loader, precision: as for ``predict``.
     """
-    scores, labels = predict(net, loader, precision=precision)
+    return measure(*predict(net, loader, precision=precision))
+
+
+def measure(scores: torch.Tensor, labels: torch.Tensor) -> Evaluation:
+    """Args: scores float (N, K) and labels int64 (N,)."""
     return Evaluation(nn.functional.cross_entropy(scores, labels).item(), accuracy(scores, labels))
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
-    if precision not in ("float32", "bfloat16", "auto"):
-        raise ValueError(f'precision is {precision!r}; expected "float32", "bfloat16" or "auto"')
-    if precision == "auto":
-        return "bfloat16" if has_bfloat16(device) else "float32"
-    return precision
+def held_out_loaders(data) -> dict:
+    """Those of ``data.validation`` and ``data.test`` that there are, by name."""
+    loaders = {part: getattr(data, part, None) for part in ("validation", "test")}
+    return {part: loader for part, loader in loaders.items() if loader is not None}
 
 
-@contextmanager
-def without_a_trace(net: nn.Module):
-    """Evaluation mode, no gradients, and the random state as if nothing had been drawn."""
-    with evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        yield
-
-
-def autocast(device: torch.device, precision: str):
-    # Some devices refuse to make an autocast at all, even one that is off.
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
-
-
-def memory_format(device: torch.device) -> torch.memory_format:
-    """Convolutions on CPU and CUDA are faster with channels last."""
-    return torch.preserve_format if device.type == "mps" else torch.channels_last
-
-
-def to_device(X: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return X.to(
-        device, memory_format=memory_format(device) if X.ndim == 4 else torch.preserve_format
-    )
-
-
-def held_out(data):
-    """Images as they come: augmentation may change even the size of training images."""
-    return getattr(data, "validation", None) if data.test is None else data.test
+def count_batches(loader) -> int | None:
+    """Mini-batches in one pass; None where the loader does not know."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None

@@ -13,7 +13,7 @@ from .data import ImageData
 from .evidence import Verdict, judge
 from .history import History, table
 from .measures import Measure, Side
-from .recipe import best_rate, train_by_protocol, try_rates
+from .recipe import best_rate, must_be_whole, train_by_protocol, try_rates
 from .results import variant_of
 from .say import Text
 
@@ -142,6 +142,7 @@ def run_experiment(
             torch.manual_seed(seed)
             net = make_net()
             run = train_by_protocol(net, data, epochs=epochs, lr=rate, seed=seed, name=path)
+            must_be_whole(run, epochs)
             done.runs[variant].append(run)
             done.nets.setdefault(variant, net)
         done.rates[variant] = rate

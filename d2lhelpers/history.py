@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,9 @@ class History:
     test_accuracy: list[float] = dataclasses.field(default_factory=list)
     learning_rate: list[float] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
+    execution: str = dataclasses.field(
+        default_factory=lambda: os.environ.get("D2L_EXECUTION", "")
+    )  # of the notebook, where the course's commands execute one
 
     @property
     def epochs(self) -> int:
@@ -163,8 +167,8 @@ def _short(value: float) -> str:
 def run_table(runs: Mapping[str, History]) -> str:
     """What each run cost and where it ended, a line for each.
 
-    Training loss and accuracies are those of the last epoch; a run without a test set has a dash.
-    Seconds are those of the median epoch.
+    Training loss and accuracies are those of the last epoch; a run without a test set has a dash,
+    and one that diverged says so in place of its numbers. Seconds are those of the median epoch.
 
     Args:
         runs: a dict from a name to a ``History``.
@@ -178,14 +182,15 @@ def run_table(runs: Mapping[str, History]) -> str:
         f"{'':<{first}} parameters  multiply-adds  train loss   train  validation    test  s/epoch"
     ]
     for name, run in runs.items():
-        train, validation, test = (
-            f"{curve[-1]:.4f}" if curve else "-"
-            for curve in (run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        curves = (run.train_loss, run.train_accuracy, run.validation_accuracy, run.test_accuracy)
+        loss, train, validation, test = (
+            ("diverged", "-", "-", "-") if run.diverged else map(_last, curves)
         )
-        seconds = statistics.median(run.seconds)  # robust against a moment's other work
+        whole = [value for value in run.seconds if math.isfinite(value)]
+        seconds = f"{statistics.median(whole):.1f}" if whole else "-"  # robust against other work
         lines.append(
             f"{name:<{first}} {run.parameters:>10,} {run.multiply_adds:>14,}"
-            f" {run.train_loss[-1]:>11.4f} {train:>7} {validation:>11} {test:>7} {seconds:>8.1f}"
+            f" {loss:>11} {train:>7} {validation:>11} {test:>7} {seconds:>8}"
         )
     return "\n".join(lines)
 
@@ -241,6 +246,10 @@ def _mean(values: Sequence[float]) -> str:
     if len(values) < 2:
         return "".join(f"{value:.4f}" for value in values)
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
+
+
+def _last(curve: Sequence[float]) -> str:
+    return f"{curve[-1]:.4f}" if curve else "-"
 
 
 def check_runs(runs: Mapping[str, History], metrics: Sequence[str]) -> None:

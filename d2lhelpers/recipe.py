@@ -1,15 +1,15 @@
 """The one way in which chapters 2 to 7 train on CIFAR-10, so that their numbers compare."""
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
+from ._first_edition import is_higher, verdict
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
-from .evidence import is_higher, verdict
 from .history import History
+from .say import Text, say
 from .training import DivergedError, train
 
 VALIDATION_SIZE = 5_000
@@ -51,6 +51,9 @@ def train_by_protocol(
     The learning rate follows ``one_cycle``, and bfloat16 is used where the hardware gains from it.
     Validation is evaluated after every epoch, the test set once.
 
+    A run whose loss stops being finite is a result like any other: it is said so, and its history
+    is returned, ``diverged``, so that a comparison goes on.
+
     Args:
         net, data, epochs, seed, name: as for ``train``.
         lr: the highest learning rate of the cycle.
@@ -58,16 +61,25 @@ def train_by_protocol(
     optimizer = torch.optim.SGD(
         net.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
-    return train(
-        net,
-        data,
-        epochs=epochs,
-        optimizer=optimizer,
-        schedule=one_cycle(optimizer, epochs * len(data.train)),
-        seed=seed,
-        precision="auto",
-        name=name,
-    )
+    try:
+        return train(
+            net,
+            data,
+            epochs=epochs,
+            optimizer=optimizer,
+            schedule=one_cycle(optimizer, epochs * len(data.train)),
+            seed=seed,
+            precision="auto",
+            name=name,
+        )
+    except DivergedError as error:
+        run = name.partition("/")[2]  # without the chapter
+        say(
+            zh=f"{run}：训练发散，损失不再是有限的数（最高学习率 {lr:.3g}）。",
+            en=f"{run}: the training diverged, its loss is no longer finite (highest learning "
+            f"rate {lr:.3g}).",
+        )
+        return error.history
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
@@ -84,18 +96,42 @@ def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_sc
         ValueError: ``steps`` is below 1, or, later, a step is taken beyond the last.
     """
     if steps < 1:
-        raise ValueError(f"steps is {steps}; expected epochs times mini-batches, at least 1")
+        raise ValueError(
+            Text(
+                zh=f"steps 是 {steps}；应是轮数乘小批量数，至少是 1。",
+                en=f"steps is {steps}; expected epochs times mini-batches, at least 1.",
+            )
+        )
     rising = max(1, steps // 5)
 
     def factor(step: int) -> float:
         if step > steps:
             raise ValueError(
-                f"step {step} of a cycle of {steps} steps; give one_cycle the steps of the whole "
-                "training, epochs times mini-batches"
+                Text(
+                    zh=f"一个周期只有 {steps} 步，现在是第 {step} 步；"
+                    "给 one_cycle 整个训练的步数：轮数乘小批量数。",
+                    en=f"step {step} of a cycle of {steps} steps; give one_cycle the steps of the "
+                    "whole training, epochs times mini-batches.",
+                )
             )
         return min((step + 1) / rising, (steps - step) / (steps - rising + 1))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+class Trials(dict[float, History]):
+    """Histories by learning rate. Rates that diverged are not in it, but can be looked up.
+
+    So nothing that goes through the rates meets one of them, and a cell that asks for a certain
+    rate finds out how it went.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.diverged: dict[float, History] = {}
+
+    def __missing__(self, rate: float) -> History:
+        return self.diverged[rate]
 
 
 def try_rates(
@@ -106,11 +142,11 @@ def try_rates(
     epochs: int,
     seed: int,
     name: str,
-) -> dict[float, History]:
+) -> Trials:
     """A short training of a fresh net at each learning rate, without the test set.
 
-    Prints a line for each rate. A rate at which the loss stops being finite is said to do so and
-    left out of the result.
+    Says a line for each rate. A rate at which a loss stops being finite is said to do so and left
+    out of the result; only ``found[rate]`` still gives its history.
 
     Args:
         make_net: makes the net, weights initialised; torch is seeded with ``seed`` before.
@@ -118,25 +154,35 @@ def try_rates(
         rates: the learning rates to try.
         name: of the variant, "chapter/model/variant"; the runs' names tell the rate as well.
     """
-    blind = dataclasses.replace(data, test=None)
+    blind = data.without_test()
     variant = name.rpartition("/")[2]
-    found = {}
+    found = Trials()
     for rate in rates:
         torch.manual_seed(seed)
         trial = f"{name}, trial at {rate:.3g}"
-        try:
-            run = train_by_protocol(
-                make_net(), blind, epochs=epochs, lr=rate, seed=seed, name=trial
-            )
-        except DivergedError:
-            print(f"{variant}, learning rate {rate:<7.3g} the loss is no longer finite")
+        run = train_by_protocol(make_net(), blind, epochs=epochs, lr=rate, seed=seed, name=trial)
+        must_be_whole(run, epochs)
+        if run.diverged:
+            found.diverged[rate] = run
             continue
         found[rate] = run
-        print(
-            f"{variant}, learning rate {rate:<7.3g} training loss {run.train_loss[-1]:.4f}, "
-            f"validation accuracy {run.validation_accuracy[-1]:.4f}"
+        loss, accuracy = run.train_loss[-1], run.validation_accuracy[-1]
+        say(
+            zh=f"{variant}，学习率 {rate:.3g}：训练损失 {loss:.4f}，验证准确率 {accuracy:.4f}。",
+            en=f"{variant}, learning rate {rate:.3g}: training loss {loss:.4f}, validation "
+            f"accuracy {accuracy:.4f}.",
         )
     return found
+
+
+def must_be_whole(run: History, epochs: int) -> None:
+    """Let a person's stop button end a series of trainings, and not enter half a run in it.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped before its last epoch.
+    """
+    if run.epochs < epochs and not run.diverged:
+        raise KeyboardInterrupt
 
 
 def best_rate(found: Mapping[float, History]) -> float:
@@ -148,32 +194,38 @@ def best_rate(found: Mapping[float, History]) -> float:
     Raises:
         ValueError: no rate is left, because the loss was not finite at any.
     """
-    if not found:
+    usable = [rate for rate, run in found.items() if not run.diverged]
+    if not usable:
         raise ValueError(
-            "no learning rate to choose from: the loss was not finite at any of them; "
-            "try smaller ones."
+            Text(
+                zh="没有学习率可选：试过的学习率下，损失都不再是有限的数；请试更小的。",
+                en="no learning rate to choose from: the loss was not finite at any of them; "
+                "try smaller ones.",
+            )
         )
-    return max(found, key=lambda rate: found[rate].validation_accuracy[-1])
+    return max(usable, key=lambda rate: found[rate].validation_accuracy[-1])
 
 
 def is_best_rate(rate: float, found: Mapping[float, History], samples: int) -> bool | None:
     """Whether ``rate`` was the best of those tried.
 
     None where it was not, but by no more than sampling luck, or where no net got past a validation
-    accuracy of 0.4: too short a training to tell.
+    accuracy of 0.4: too short a training to tell, or no rate without divergence.
 
     Args:
         rate: a learning rate.
         found: what ``try_rates`` returns.
         samples: the number of validation images.
     """
+    if all(run.diverged for run in found.values()):
+        return None
     best = best_rate(found)
     highest = found[best].validation_accuracy[-1]
     if highest <= 0.4:
         return None
     if best == rate:
         return True
-    if rate not in found:
+    if rate not in found or found[rate].diverged:
         return False
     beaten = is_higher(highest, found[rate].validation_accuracy[-1], samples)
     return False if beaten else None
@@ -199,7 +251,8 @@ def train_at_best_rate(
 ) -> tuple[nn.Module, History]:
     """Try the rates for a quarter of the epochs each, then train a fresh net at the best.
 
-    In fewer than four epochs there is no time to tell rates apart: the middle one is taken.
+    In fewer than four epochs there is no time to tell rates apart: the middle one is taken. Where
+    the loss was not finite at any rate, the smallest is: a diverged history tells the comparison.
 
     Args:
         make_net, data, rates, seed, name: as for ``try_rates``.
@@ -207,13 +260,11 @@ def train_at_best_rate(
 
     Returns:
         The trained net and its history.
-
-    Raises:
-        ValueError: the loss was not finite at any rate.
     """
     rate = sorted(rates)[len(rates) // 2]
     if epochs >= 4:
-        rate = best_rate(try_rates(make_net, data, rates, epochs=epochs // 4, seed=seed, name=name))
+        found = try_rates(make_net, data, rates, epochs=epochs // 4, seed=seed, name=name)
+        rate = best_rate(found) if found else min(rates)
     torch.manual_seed(seed)
     net = make_net()
     return net, train_by_protocol(net, data, epochs=epochs, lr=rate, seed=seed, name=name)

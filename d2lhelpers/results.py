@@ -140,11 +140,6 @@ def variant_of(name: str) -> tuple[str, str, str]:
     return chapter, model, variant
 
 
-def result_row(run: Mapping) -> Result:
-    """The result of a run's record, as ``run.json`` holds it."""
-    return Result.of(History(**{"precision": "", "log_dir": "", "started": 0.0} | run))
-
-
 class Spread(NamedTuple):
     """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed.
 

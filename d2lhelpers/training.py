@@ -1,34 +1,38 @@
 """The training loop of the course."""
 
 import math
-import numbers
+import sys
 import time
 import warnings
 import weakref
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ._paths import folder
-from .board import log_epoch, tensorboard
 from .checkpoints import Resumable
-from .device import describe, device_of, try_gpu
-from .evaluation import autocast, evaluate, held_out, memory_format, resolve_precision, to_device
-from .history import History, write_record
+from .compute import (
+    Compute,
+    in_training_mode,
+    main_output,
+    materialise,
+    random_state_kept,
+    resolve_precision,
+    seed_device,
+    weights_in,
+)
+from .device import describe, try_gpu
+from .divergence import DivergedError, append
+from .evaluation import count_batches, held_out_loaders, measure, predict_with
+from .extras import Extras
+from .history import History
 from .metrics import correct_mask
-from .nets import count_multiply_adds, count_parameters
-from .say import is_interactive
+from .nets import count_parameters
+from .optimizers import check_optimizer, check_schedule
+from .preflight import check_data, check_loss, check_numbers, empty, first_batch, rehearse
+from .say import Text, is_interactive, say
 
 _trained_nets = weakref.WeakSet()
-
-
-class DivergedError(RuntimeError):
-    """The loss became NaN or infinite. ``history`` holds the epochs that ended before."""
-
-    def __init__(self, message: str, history: "History"):
-        super().__init__(message)
-        self.history = history
 
 
 class AlreadyTrainedWarning(UserWarning):
@@ -56,14 +60,25 @@ def train(
     therefore those of the net as it was while it learned. The seed fixes batch order, augmentation
     and dropout (not the initial weights: seed before making the net).
 
+    The global random state, the net's memory format and the modes of its layers are afterwards
+    what they were. Layers in ``eval()``, such as frozen batch normalisation, stay so while the
+    rest is trained; a net that is in ``eval()`` as a whole is trained as a whole. TensorBoard and
+    the progress bar never end a training: what fails of them is left out with a warning.
+
+    Where a notebook's cell is stopped, the epochs that ended before are shown and returned, so
+    that ``history = train(...)`` holds them, and the code after it goes on. In a script, and
+    before the end of the first epoch, ``KeyboardInterrupt`` goes on upwards.
+
     Args:
         net: maps images (B, C, H, W) to class scores (B, K). Moved to ``device``, trained in place.
+            Of several outputs only ``logits`` or ``out``, or else the first, enters the loss.
         data: has ``.train`` and ``.test`` loaders and optionally ``.validation`` (see ``History``
             for what is evaluated when). ``test=None`` leaves the test set alone; one of the two
-            must be there.
+            must be there. A loader yields ``(X, y)``, anew each time that it is gone through:
+            a ``DataLoader``, or a list.
         epochs: passes over the training set, at least 1.
         lr: learning rate of plain SGD, where no ``optimizer`` is given.
-        optimizer: an optimiser of the net's parameters.
+        optimizer: an optimiser of the net's parameters, made when all layers are in place.
         schedule: a learning-rate scheduler of that optimiser, stepped after every batch.
         loss: maps scores (B, K) and labels (B,) to their mean loss; cross-entropy by default. The
             held-out loss is plain cross-entropy whatever is given here.
@@ -79,192 +94,178 @@ def train(
         The run's history. TensorBoard logs of the same numbers are in ``history.log_dir``.
 
     Raises:
-        DivergedError: the loss became NaN or infinite.
-        ValueError: arguments out of range, an optimiser of another net, a schedule of another
-            optimiser, no images, or a checkpoint of another run.
+        DivergedError: a loss, in training or held out, became NaN or infinite.
+        ValueError: what is given cannot work, which is said before the first step: numbers out of
+            range, no images, a frozen net, an optimiser of another net or one that needs a
+            closure, a schedule of another optimiser or counted in epochs, a checkpoint of
+            another run.
     """
-    if not isinstance(epochs, numbers.Integral) or epochs < 1:
-        raise ValueError(f"epochs is {epochs!r}; expected an integer of at least 1")
+    epochs, lr, seed = check_numbers(epochs, lr, seed)
     if (lr is None) == (optimizer is None):
-        raise ValueError(f"lr is {lr!r} and optimizer is {optimizer!r}; give exactly one of them")
-    if held_out(data) is None:
-        raise ValueError("data.validation and data.test are both None; expected at least one")
+        raise ValueError(
+            Text(
+                zh=f"lr 是 {lr!r}，optimizer 是 {optimizer!r}；两个里面要给一个，而且只给一个。",
+                en=f"lr is {lr!r} and optimizer is {optimizer!r}; give exactly one of them.",
+            )
+        )
+    check_loss(loss)
+    loss = loss or nn.functional.cross_entropy
     device = torch.device(device) if device is not None else try_gpu()
     precision = resolve_precision(precision, device)
     checkpoint = Path(checkpoint) if checkpoint is not None else None
+    resumes = checkpoint is not None and checkpoint.exists()
+    extras = Extras()
 
-    net.to(device, memory_format=memory_format(device))
-    optimizer = optimizer or torch.optim.SGD(net.parameters(), lr=lr)
-    _check_that_they_belong_together(net, optimizer, schedule)
-    loss = loss or nn.functional.cross_entropy
-    settings = {"name": name, "seed": seed, "epochs": epochs, "precision": precision, "loss": loss}
-    if checkpoint is not None:
-        state = Resumable(net, optimizer, schedule, data, device, settings)
+    with random_state_kept(device), in_training_mode(net):
+        check_data(data)
+        X, y = first_batch(data)
+        materialise(net.to(device), X.to(device))
+        if optimizer is None:
+            optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+        check_optimizer(net, optimizer)
+        check_schedule(schedule, optimizer, epochs, count_batches(data.train), resumes=resumes)
+        compute = Compute(device, precision).fitted(net, X, weights_too=True)
+        rehearse(net, data.train, X, y, loss, compute)
 
-    if checkpoint is not None and checkpoint.exists():
-        history = state.load(checkpoint)
-    else:
-        _warn_if_trained(net)
-        history = _new_history(net, data, name, seed, device, precision)
-        _seed_everything(seed, data.train)
-        if checkpoint is not None:  # an interrupted first epoch resumes like any other
-            state.save(checkpoint, history)
-    _trained_nets.add(net)
+        settings = {"name": name, "seed": seed, "epochs": epochs}
+        settings |= {"precision": precision, "loss": loss}
+        if checkpoint is not None:
+            state = Resumable(net, optimizer, schedule, data, device, settings)
+        if resumes:
+            history = state.load(checkpoint)
+        else:
+            _warn_if_trained(net)
+            history = _new_history(net, data, X, name, seed, compute, extras)
+            _seed_everything(seed, data.train, device)
+            if checkpoint is not None:  # an interrupted first epoch resumes like any other
+                state.save(checkpoint, history)
+        _trained_nets.add(net)
 
-    if history.epochs < epochs:
         with (
-            tensorboard(history, net, data) as writer,
-            _progress(history, epochs, data.train) as bar,
+            weights_in(net, compute.memory_format),
+            extras.open(history, epochs, net, data, X),
         ):
-            while history.epochs < epochs:
-                _train_epoch(net, data.train, optimizer, schedule, loss, precision, history, bar)
-                last = history.epochs == epochs
-                _evaluate_epoch(net, data, history, last=last, precision=precision)
-                log_epoch(writer, history)
-                bar.set_postfix_str(_last_accuracies(history))
-                if checkpoint is not None:
-                    state.save(checkpoint, history)
-    write_record(history)
+            try:
+                while history.epochs < epochs:
+                    entry = _train_epoch(
+                        net, data.train, optimizer, schedule, loss, compute, extras
+                    )
+                    if math.isfinite(entry["train_loss"]):
+                        last = history.epochs + 1 == epochs
+                        entry |= _evaluate_epoch(net, data, compute, last=last)
+                    append(entry, history, data)
+                    extras.after_epoch(history)
+                    if checkpoint is not None:
+                        state.save(checkpoint, history)
+            except DivergedError:
+                extras.record(history)
+                raise
+            except KeyboardInterrupt:
+                extras.record(history)
+                if not _hand_over(history, epochs):
+                    raise
+    extras.record(history)
     return history
 
 
-def _train_epoch(net, loader, optimizer, schedule, loss, precision, history, bar) -> None:
-    """One pass over the training set; appends the training curves to ``history``."""
-    device = device_of(net)
+def _train_epoch(net, loader, optimizer, schedule, loss, compute, extras) -> dict[str, float]:
+    """One pass over the training set; the epoch's entry of the training curves."""
     start, samples = time.perf_counter(), 0
-    loss_sum = torch.zeros((), device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    net.train()
+    loss_sum = torch.zeros((), device=compute.device)
+    correct = torch.zeros((), dtype=torch.int64, device=compute.device)
     for X, y in loader:
-        X, y = to_device(X, device), y.to(device)
-        with autocast(device, precision):
-            y_hat = net(X)
+        X, y = compute.move(X), y.to(compute.device)
+        with compute.autocast():
+            y_hat = main_output(net(X))
         batch_loss = loss(y_hat.float(), y)
         optimizer.zero_grad()
         batch_loss.backward()
         optimizer.step()
-        rate = optimizer.param_groups[0]["lr"]
+        rate = float(optimizer.param_groups[0]["lr"])
         if schedule is not None:
             schedule.step()
         samples += len(y)
         loss_sum += batch_loss.detach() * len(y)
         correct += correct_mask(y_hat.detach(), y).sum()
-        bar.update()
+        extras.after_batch()
         # Reading a number back waits for a GPU to finish; on a CPU it costs nothing.
-        if device.type == "cpu" and not math.isfinite(batch_loss.item()):
+        if compute.device.type == "cpu" and not math.isfinite(batch_loss.item()):
             break
     if samples == 0:
-        raise ValueError("data.train is empty; expected at least one batch")
-    if not math.isfinite(loss_sum.item()):
-        raise DivergedError(_why_diverged(loader, samples, rate, history), history)
-    history.train_samples = samples
-    history.train_loss.append(loss_sum.item() / samples)
-    history.train_accuracy.append(correct.item() / samples)
-    history.learning_rate.append(rate)
-    history.seconds.append(time.perf_counter() - start)
+        message: Text = empty("train")
+        raise ValueError(message)
+    return {
+        "train_samples": samples,
+        "train_loss": loss_sum.item() / samples,
+        "train_accuracy": correct.item() / samples,
+        "learning_rate": rate,
+        "seconds": time.perf_counter() - start,
+    }
 
 
-def _evaluate_epoch(net, data, history, *, last, precision) -> None:
-    """Append the held-out curves; ``History`` says which set is evaluated when."""
-    validation = getattr(data, "validation", None)
-    if validation is not None:
-        result = evaluate(net, validation, precision=precision)
-        history.validation_loss.append(result.loss)
-        history.validation_accuracy.append(result.accuracy)
-    if data.test is not None and (validation is None or last):
-        result = evaluate(net, data.test, precision=precision)
-        history.test_loss.append(result.loss)
-        history.test_accuracy.append(result.accuracy)
+def _evaluate_epoch(net, data, compute, *, last: bool) -> dict[str, float]:
+    """The entry of the held-out curves; ``History`` says which set is evaluated when."""
+    entry = {}
+    for part, loader in held_out_loaders(data).items():
+        if part == "validation" or last or "validation_loss" not in entry:
+            result = measure(*predict_with(compute, net, loader))
+            entry |= {f"{part}_loss": result.loss, f"{part}_accuracy": result.accuracy}
+    return entry
 
 
-def _why_diverged(loader, samples, rate, history) -> str:
-    epoch = history.epochs + 1
-    if not all(bool(torch.isfinite(X).all()) for X, _ in loader):
-        zh = "输入图像里有 NaN 或无穷大：检查数据"
-        en = "the images hold NaN or infinity: check the data"
-    else:
-        zh = f"多半是学习率 {rate:g} 太大：试试它的十分之一，并重新创建网络"
-        en = f"the learning rate {rate:g} is likely too high: make a new net and try a tenth of it"
-    return (
-        f"第 {epoch} 轮，{samples} 张图像之后，损失不再是有限的数。{zh}。\n"
-        f"The loss is no longer finite, in epoch {epoch}, after {samples} images; {en}."
+def _hand_over(history: History, epochs: int) -> bool:
+    """After the stop button: say where the finished epochs are; whether ``train`` returns them."""
+    if history.epochs == 0:
+        return False
+    is_returned = is_interactive() and hasattr(sys, "ps1")  # a person at a prompt, no script
+    done, stopped = history.epochs, history.epochs + 1
+    zh, en = f"在 {history.log_dir} 里", f"are in {history.log_dir}"
+    if is_returned:
+        zh = "在返回的 history 里；后面的代码会继续运行，要停就再按一次"
+        en = "are in the history returned; the code that follows goes on unless you stop it too"
+    say(
+        zh=f"训练在第 {stopped} 轮（共 {epochs} 轮）被停下。前 {done} 轮的曲线{zh}。",
+        en=f"Training was stopped in epoch {stopped} of {epochs}. The curves of the {done} before "
+        f"{en}.",
     )
+    if is_returned:
+        from IPython.display import display
+
+        display(history)
+    return is_returned
 
 
 def _warn_if_trained(net: nn.Module) -> None:
     if net in _trained_nets:
         warnings.warn(
-            "这个网络已经训练过，现在接着训练；要从头开始，请在同一个单元格里重新创建它。\n"
-            "This net has been trained before and is now trained on; to start afresh, make it anew "
-            "in the same cell.",
+            str(
+                Text(
+                    zh="这个网络已经训练过，现在接着训练；要从头开始，请在同一个单元格里重新创建它。",
+                    en="This net has been trained before and is now trained on; to start afresh, "
+                    "make it anew in the same cell.",
+                )
+            ),
             AlreadyTrainedWarning,
             stacklevel=3,
         )
 
 
-def _check_that_they_belong_together(net, optimizer, schedule) -> None:
-    own = {id(parameter) for parameter in net.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-        raise ValueError(
-            "the optimizer holds no parameter of this net, so nothing would be learned; "
-            "make it anew, of net.parameters(), after the net"
-        )
-    if schedule is not None and getattr(schedule, "optimizer", optimizer) is not optimizer:
-        raise ValueError(
-            "the schedule is of another optimizer and would change nothing; "
-            "give optimizer= the one that the schedule was made of, and no lr="
-        )
+def _seed_everything(seed: int, loader, device: torch.device) -> None:
+    seed_device(seed, device)
+    generator = getattr(loader, "generator", None)
+    if generator is not None:
+        generator.manual_seed(seed)
 
 
-def _seed_everything(seed: int, loader) -> None:
-    torch.manual_seed(seed)
-    if loader.generator is not None:
-        loader.generator.manual_seed(seed)
-
-
-def _new_history(net, data, name, seed, device, precision) -> History:
-    X, _ = held_out(data).dataset[0]
+def _new_history(net, data, X: Tensor, name, seed, compute, extras) -> History:
     return History(
         name=name,
         source=getattr(data, "source", "unknown data"),
         seed=seed,
-        device=describe(device),
-        precision=precision,
+        device=describe(compute.device),
+        precision=compute.precision,
         parameters=count_parameters(net),
-        multiply_adds=count_multiply_adds(net, tuple(X.shape)),
-        log_dir=str(_fresh_folder(folder("runs") / name, seed)),
+        multiply_adds=extras.count(net, tuple(X.shape[1:])),
+        log_dir=extras.fresh_folder(name, seed),
         started=time.time(),
     )
-
-
-def _fresh_folder(parent: Path, seed: int) -> Path:
-    """Make a folder that no other run has, named after the time and the seed."""
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
-    for attempt in range(1000):
-        path = parent / (stem if attempt == 0 else f"{stem}-{attempt}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return path
-    raise FileExistsError(f"{parent / stem}: a thousand runs began in this second; wait a moment")
-
-
-def _progress(history: History, epochs: int, loader):
-    """One bar for the whole run; nothing where no person is looking."""
-    from tqdm.auto import tqdm
-
-    return tqdm(
-        total=epochs * len(loader),
-        initial=history.epochs * len(loader),
-        desc=history.name,
-        unit="batch",
-        disable=not is_interactive(),
-    )
-
-
-def _last_accuracies(history: History) -> str:
-    held_out = "validation" if history.validation_accuracy else "test"
-    accuracies = getattr(history, f"{held_out}_accuracy")
-    text = f"train accuracy {history.train_accuracy[-1]:.4f}"
-    return f"{text}, {held_out} accuracy {accuracies[-1]:.4f}" if accuracies else text

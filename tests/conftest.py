@@ -56,3 +56,10 @@ def small(monkeypatch, tmp_path):
     tiny_data.patch_data(monkeypatch.setattr)
     tiny_data.patch_mirrors(monkeypatch.setattr, url)
     return tmp_path / "root"
+
+
+@pytest.fixture
+def runs_folder(tmp_path, monkeypatch):
+    """Runs are kept in a folder of the test's own."""
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"

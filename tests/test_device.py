@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import d2lhelpers as d2l
-from d2lhelpers import device
+from d2lhelpers import device, precision
 from d2lhelpers.device import describe, device_report, has_bfloat16, try_all_gpus, try_gpu
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -239,21 +239,21 @@ def test_no_bfloat16_on_mps():
 )
 def test_bfloat16_on_cpus(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    monkeypatch.setattr(device, "_onednn_takes_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "_onednn_takes_bfloat16", lambda: True)
     assert has_bfloat16("cpu") is expected
     assert ("no gain" in device_report()) is (device._best(0) == CPU and not expected)
 
 
 def test_no_bfloat16_where_onednn_does_not_take_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    monkeypatch.setattr(device, "_onednn_takes_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "_onednn_takes_bfloat16", lambda: False)
     assert not has_bfloat16("cpu")
 
 
 @pytest.mark.parametrize("supported", [True, False])
 def test_bfloat16_on_cpus_with_an_older_torch(monkeypatch, supported):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(device, "_onednn_takes_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "_onednn_takes_bfloat16", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported, raising=False)
     assert has_bfloat16("cpu") is supported

@@ -407,3 +407,9 @@ def test_values_that_are_close():
         d2l.judge_close(a, a[0], tolerance=1)
     with pytest.raises(ValueError):
         d2l.judge_close(a[:0], a[:0], tolerance=1)
+
+
+def test_a_run_that_diverged_is_neither_higher_nor_lower():
+    for a, b in ((math.nan, 0.5), (0.5, math.nan), (math.nan, math.nan)):
+        assert d2l.is_higher(a, b, samples=1000) is None
+    assert math.isnan(d2l.standard_error(math.nan, samples=1000))

@@ -160,3 +160,17 @@ def test_a_refused_record_is_said_in_the_chosen_language(tmp_path):
         assert "记录" not in str(refused.value)
     finally:
         use_language(None)
+
+
+def test_a_run_that_diverged_says_so_in_the_table():
+    sound = history(epochs=2, parameters=1, multiply_adds=2, seconds=[3.0, 3.0])
+    nan = {name: [0.5, math.nan] for name in ("train_loss", "train_accuracy", "test_accuracy")}
+    lost = history(epochs=2, parameters=3, multiply_adds=4, seconds=[3.0, math.nan], **nan)
+    at_once = history(
+        epochs=2, parameters=5, multiply_adds=6, seconds=[math.nan], train_loss=[math.nan]
+    )
+    _, *lines = run_table({"sound": sound, "lost": lost, "at once": at_once}).splitlines()
+    assert "diverged" not in lines[0]
+    assert lines[1].split() == ["lost", "3", "4", "diverged", "-", "-", "-", "3.0"]
+    assert lines[2].split() == ["at", "once", "5", "6", "diverged", "-", "-", "-", "-"]
+    assert len({len(line) for line in lines}) == 1

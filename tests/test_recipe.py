@@ -1,12 +1,14 @@
 """The one recipe of chapters 2 to 7."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from torch import nn
 
 import d2lhelpers as d2l
+from d2lhelpers import recipe, training
 from d2lhelpers.recipe import is_best_rate
 
 
@@ -87,10 +89,22 @@ def test_rates_are_tried_alike_and_blindly(data, capsys):
     assert list(found) == [0.01, 0.02]
     assert all(run.test_accuracy == [] and run.seed == 3 for run in found.values())
     assert found[0.02].name == "test/linear/plain, trial at 0.02"
-    first, _, again = capsys.readouterr().out.splitlines()
-    assert first.startswith("plain, learning rate 0.01 ")
+    first, _, again = capsys.readouterr().out.splitlines()[1::2]  # the English lines
+    assert first.startswith("plain, learning rate 0.01:")
     assert first == again  # the same weights and the same batches
     assert f"validation accuracy {found[0.01].validation_accuracy[-1]:.4f}" in first
+
+
+def test_the_stop_button_ends_a_series(data, monkeypatch):
+    """``train`` then returns the epochs that were whole; half a run enters no comparison."""
+
+    def stopped(*arguments, epochs, **settings):
+        return recipe_train(*arguments, epochs=epochs - 1, **settings)
+
+    recipe_train = recipe.train_by_protocol
+    monkeypatch.setattr(recipe, "train_by_protocol", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        d2l.try_rates(linear, data, (0.01, 0.02), epochs=2, seed=0, name="test/linear/plain")
 
 
 def test_a_rate_that_diverges_is_left_out(data, capsys):
@@ -99,11 +113,49 @@ def test_a_rate_that_diverges_is_left_out(data, capsys):
     assert "1e+38" in capsys.readouterr().out.splitlines()[0]
 
 
+def test_a_run_that_diverges_is_a_result_and_says_so(data, capsys):
+    run = d2l.train_by_protocol(linear(), data, epochs=2, lr=1e38, seed=0, name="07/linear/steep")
+    assert run.diverged and math.isnan(run.test_accuracy[-1])
+    zh, en = capsys.readouterr().out.splitlines()
+    assert all("steep" in line and "1e+38" in line for line in (zh, en))
+    sound = d2l.train_by_protocol(linear(), data, epochs=1, lr=0.01, seed=0, name="07/linear/calm")
+    assert not sound.diverged and capsys.readouterr().out == ""
+    assert d2l.is_higher(sound.test_accuracy[-1], run.test_accuracy[-1], samples=100) is None
+    lines = d2l.run_table({"calm": sound, "steep": run}).splitlines()
+    assert ["diverged" in line for line in lines] == [False, False, True]
+
+
+def test_a_held_out_loss_that_is_not_finite_leaves_a_rate_out(data, monkeypatch):
+    """The training loss is finite: only the contract of ``train`` tells."""
+
+    def train(net, data, *, optimizer, **settings):
+        run = training.train(net, data, optimizer=optimizer, **settings)
+        if optimizer.defaults["lr"] == 0.02:
+            run.validation_loss[-1] = run.validation_accuracy[-1] = math.nan
+            raise d2l.DivergedError("held-out loss", run)
+        return run
+
+    monkeypatch.setattr(recipe, "train", train)
+    rates, name = (0.02, 0.01), "test/linear/held out"
+    found = d2l.try_rates(linear, data, rates, epochs=1, seed=0, name=name)
+    assert list(found) == [0.01] and d2l.best_rate(found) == 0.01
+    assert found[0.02].diverged and math.isfinite(found[0.02].train_loss[-1])
+
+
+def test_only_the_history_of_a_rate_that_was_tried_can_be_looked_up(data):
+    found = d2l.try_rates(linear, data, (1e38,), epochs=1, seed=0, name="test/linear/plain")
+    assert not found and 1e38 not in found and found[1e38].diverged
+    with pytest.raises(KeyError):
+        found[0.01]
+
+
 def trials(**accuracy):
     fields = dict.fromkeys(("source", "device", "precision", "log_dir", "name"), "")
     fields |= {"seed": 0, "parameters": 1, "multiply_adds": 1, "started": 0.0}
     return {
-        float(rate.strip("r").replace("_", ".")): d2l.History(**fields, validation_accuracy=[0, a])
+        float(rate.strip("r").replace("_", ".")): d2l.History(
+            **fields, validation_accuracy=[0, a], validation_loss=[1, 1 - a]
+        )
         for rate, a in accuracy.items()
     }
 
@@ -118,6 +170,21 @@ def test_verdict_on_a_rate():
     assert is_best_rate(0.2, trials(r0_1=0.1, r0_2=0.4), samples=5_000) is None  # too short
     with pytest.raises(ValueError, match="not finite at any"):
         d2l.best_rate({})
+
+
+def test_verdict_on_a_rate_among_runs_that_diverged(capsys):
+    """Own dictionaries of runs may hold what ``try_rates`` leaves out."""
+    found = trials(r0_1=0.50, r0_2=0.60, r0_4=math.nan)
+    for order in (found, dict(reversed(found.items()))):
+        assert d2l.best_rate(order) == 0.2
+        assert is_best_rate(0.2, order, samples=5_000) is True
+        assert is_best_rate(0.4, order, samples=5_000) is False
+    for none_left in ({}, trials(r0_1=math.nan, r0_2=math.nan)):
+        assert is_best_rate(0.2, none_left, samples=5_000) is None
+        d2l.judge_rate(0.2, none_left, samples=5_000)
+        assert [line[0] for line in capsys.readouterr().out.splitlines()] == ["?", "?"]
+        with pytest.raises(ValueError, match="not finite at any"):
+            d2l.best_rate(none_left)
 
 
 def test_a_rate_is_judged_in_both_languages(capsys):
@@ -147,6 +214,10 @@ def test_training_at_the_best_of_the_rates(data, capsys):
         linear(), data, epochs=4, lr=d2l.best_rate(found), seed=0, name=name
     )
     assert again.train_loss == history.train_loss and len(history.test_accuracy) == 1
+
+    made.clear()
+    _, lost = d2l.train_at_best_rate(make_net, data, (1e38, 1e37), epochs=4, seed=0, name=name)
+    assert len(made) == 3 and lost.diverged  # a row in the comparison, not its end
 
     made.clear()
     capsys.readouterr()

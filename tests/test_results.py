@@ -1,78 +1,18 @@
 """Results of full runs: kept, replaced, averaged over seeds, shown in the README."""
 
-import csv
 import math
 
 import pytest
+from records import record
 
 import d2lhelpers as d2l
 from d2lhelpers import results
 from d2lhelpers.course import results as writing
 
-ROOT = results.project_folder()
-
 
 @pytest.fixture
 def empty_course(tmp_path, move_project):
     move_project(tmp_path)
-
-
-def record(name="01_good/Net/plain", seed=0, accuracy=0.9, source="MNIST"):
-    return {
-        "name": name,
-        "source": source,
-        "seed": seed,
-        "device": "CPU with 2 threads",
-        "precision": "float32",
-        "parameters": 10,
-        "multiply_adds": 2_000_000,
-        "train_samples": 60_000,
-        "versions": "python 3, torch 2",
-        "train_loss": [2.0, 1.0],
-        "test_accuracy": [0.5, accuracy],
-        "seconds": [1.0, 2.5],
-        "started": 0.0,
-    }
-
-
-def test_results_are_kept_and_replaced(empty_course):
-    writing.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
-    writing.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
-    rows = results.read_results()
-    assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
-        ("01_good", 0, 0.7),
-        ("01_good", 1, 0.9),
-        ("02_bad", 0, 0.9),
-    ]
-    assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
-    with results.results_file().open() as file:
-        assert tuple(next(csv.reader(file))) == results.RESULT_COLUMNS
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"parameters": 11},
-        {"multiply_adds": 1},
-        {"train_samples": 1000},
-        {"train_loss": [2.0]},
-        {"source": "MNIST, another copy"},
-    ],
-)
-def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course, change):
-    other = record(seed=1, name="01_good/Net/other")
-    writing.add_results([*(record(seed=s) for s in range(3)), other])
-    writing.add_results([record(seed=2, accuracy=0.5) | change])
-    rows = results.read_results()
-    assert [(r["variant"], r["seed"], r["test_accuracy"]) for r in rows] == [
-        ("plain", 2, 0.5),
-        ("other", 1, 0.9),
-    ]
-
-
-def test_runs_that_never_saw_the_test_set_are_no_results(empty_course):
-    writing.add_results([record() | {"test_accuracy": []}])
-    assert results.read_results() == []
 
 
 def test_mean_and_deviation_over_seeds(empty_course):
@@ -85,7 +25,7 @@ def test_mean_and_deviation_over_seeds(empty_course):
 
 def test_seconds_are_those_of_the_median_seed(empty_course):
     seconds = ([1.0, 2.0], [50.0, 50.0], [2.0, 2.0])  # something else ran beside the second
-    writing.add_results([record(seed=s) | {"seconds": t} for s, t in enumerate(seconds)])
+    writing.add_results([record(seed=s, seconds=t) for s, t in enumerate(seconds)])
     (spread,) = results.spreads(results.read_results())
     assert spread.seconds == 4
     assert "| 4 |" in writing.results_table()
@@ -93,15 +33,15 @@ def test_seconds_are_those_of_the_median_seed(empty_course):
 
 def test_a_seed_that_diverged_leaves_no_mean(empty_course):
     nan = {"train_loss": [2.0, math.nan], "test_accuracy": [math.nan], "seconds": [1.0, math.nan]}
-    writing.add_results([record(seed=0), record(seed=1), record(seed=2) | nan])
+    writing.add_results([record(seed=0), record(seed=1), record(seed=2, **nan)])
     (spread,) = results.spreads(results.read_results())
     assert math.isnan(spread.mean) and len(spread.rows) == 3
     assert [row.seconds for row in spread.rows] == [3.5, 3.5, 1.0]
     # It stopped early, which makes it no other recipe: no seed replaces the others.
     early = nan | {"train_loss": [math.nan], "seconds": [math.nan]}
-    writing.add_results([record(seed=1) | early])
+    writing.add_results([record(seed=1, **early)])
     assert [row.epochs for row in results.read_results()] == [2, 1, 2]
-    history = d2l.History(**record(seed=5, accuracy=0.8), log_dir="")
+    history = record(seed=5, accuracy=0.8)
     assert [row.seed for row in d2l.over_seeds(history).rows] == [0, 1, 2, 5]
     assert "diverged" in d2l.spread_table({"net": spread})
 
@@ -109,7 +49,7 @@ def test_a_seed_that_diverged_leaves_no_mean(empty_course):
 def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_course):
     writing.add_results([record(seed=s) for s in range(2)])
     before = results.read_results()
-    assert before == [results.result_row(record(seed=s)) for s in range(2)]
+    assert before == [results.Result.of(record(seed=s)) for s in range(2)]
     assert (before[0].test_accuracy, before[0].epochs, before[0].versions) == (
         0.9,
         2,
@@ -122,9 +62,8 @@ def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_cou
 
 
 def test_a_run_that_diverged_is_reported_and_joins_no_seeds(empty_course, capsys):
-    fields = {key: value for key, value in record().items() if key != "versions"}
     nan = {"train_loss": [2.0, math.nan], "test_loss": [math.nan], "test_accuracy": [math.nan]}
-    history = d2l.History(**fields | nan, log_dir="")
+    history = record(**nan)
     d2l.report(history)
     zh, en = capsys.readouterr().out.splitlines()
     assert "发散" in zh and "diverged" in en and "nan" not in zh + en
@@ -142,7 +81,7 @@ def test_a_run_that_diverged_is_reported_and_joins_no_seeds(empty_course, capsys
 
 def test_table_of_networks():
     rows = [
-        results.result_row(record(accuracy=accuracy, seed=seed) | {"seconds": [1.0, 2.0]})
+        results.Result.of(record(accuracy=accuracy, seed=seed, seconds=[1.0, 2.0]))
         for seed, accuracy in enumerate((0.90, 0.92))
     ]
     (one,), (two,) = results.spreads(rows[:1]), results.spreads(rows)
@@ -163,21 +102,10 @@ def test_table_of_networks():
         assert lines[1][:end].endswith(value)
 
 
-def test_only_headlines_are_in_the_readme(empty_course):
-    writing.add_results([record(seed=s) for s in range(2)])
-    assert "Net" not in writing.results_table()
-
-
-def test_readme_shows_the_results():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert writing.readme_with_table(text) == text
-
-
 def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
     def history(seed, accuracy, epochs=2, **others):
-        fields = {key: value for key, value in record().items() if key != "versions"}
-        fields |= {"seed": seed, "train_loss": [1.0] * epochs, "test_accuracy": [accuracy] * epochs}
-        return d2l.History(**fields | others, log_dir="")
+        fields = {"train_loss": [1.0] * epochs, "test_accuracy": [accuracy] * epochs}
+        return record(seed=seed, **fields | others)
 
     d2l.report(history(0, 0.8))
     zh, en = capsys.readouterr().out.splitlines()
@@ -202,14 +130,5 @@ def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
     [({"name": "scratch"}, "chapter/model/variant"), ({"test_accuracy": []}, "test set")],
 )
 def test_a_run_that_cannot_be_a_result_says_why(empty_course, change, message):
-    fields = {key: value for key, value in record().items() if key != "versions"} | change
     with pytest.raises(ValueError, match=message):
-        d2l.report(d2l.History(**fields, log_dir=""))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "<!-- results: start -->", "<!-- results: end --><!-- results: start -->"]
-)
-def test_a_readme_without_its_markers_is_told_where_they_belong(text):
-    with pytest.raises(ValueError, match="<!-- results: start --> and then <!-- results: end -->"):
-        writing.readme_with_table(text)
+        d2l.report(record(**change))

@@ -1,49 +1,21 @@
 """Training is tested by what it must achieve."""
 
-import contextlib
 import dataclasses
 import json
-import os
-import signal
-import types
+import math
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from toys import numbers, toy_data, toy_net
 
 import d2lhelpers as d2l
-from d2lhelpers.history import CURVES
 from d2lhelpers.training import AlreadyTrainedWarning
 
-
-@pytest.fixture(autouse=True)
-def runs_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
-
-
-def toy_data(samples=10, batch_size=4, **loaders):
-    """Random 1×4×4 images of 3 classes; the last batch is smaller."""
-    generator = torch.Generator().manual_seed(1)
-    X = torch.randn(samples, 1, 4, 4, generator=generator)
-    y = torch.randint(0, 3, (samples,), generator=generator)
-    dataset = TensorDataset(X, y)
-    train = DataLoader(dataset, batch_size, shuffle=True, generator=torch.Generator())
-    parts = {"train": train, "test": DataLoader(dataset, batch_size), "mean": 0, "std": 5}
-    return types.SimpleNamespace(**parts | loaders)
-
-
-def toy_net(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-
-
-def numbers(history):
-    """The curves without the clock."""
-    return {curve: getattr(history, curve) for curve in CURVES if curve != "seconds"}
+pytestmark = pytest.mark.usefixtures("runs_folder")
 
 
 def test_overfits_one_batch():
@@ -124,20 +96,111 @@ def test_test_set_can_be_left_alone():
     assert history.test_accuracy == [] and len(history.validation_accuracy) == 2
 
 
-CAUSES = {"rate": "the learning rate .* is likely too high", "images": "images hold NaN"}
+def spoilt_net():
+    """Its scores are NaN once it has learned, but not while it does: only a held-out loss shows."""
+
+    class Spoilt(nn.Sequential):
+        def forward(self, X):
+            return super().forward(X) * (1 if self.training else float("nan"))
+
+    return Spoilt(nn.Flatten(), nn.Linear(16, 3))
+
+
+CAUSES = {
+    "rate": "the learning rate .* is likely too high",
+    "images": "hold NaN",
+    "last step": "test loss .* the learning rate .* is likely too high",
+    "held out": "validation loss .* the learning rate",
+    "held-out images": "images of data.test hold NaN",
+}
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_nan_stops_training_and_names_the_cause(cause):
-    net, data = toy_net(), toy_data()
-    if cause == "images":
-        data.train.dataset.tensors[0][3] = float("nan")
+def test_nan_anywhere_is_a_result_that_names_its_cause(cause):
+    net, data, epochs, lr = toy_net(), toy_data(), 50, 0.1
+    if cause == "rate":
+        lr = 1e38
+    elif cause == "images":
+        data.train.dataset.tensors[0][3] = math.nan
         data.test = toy_data().test
+    elif cause == "last step":  # one step: its own loss is finite, the weights after it are not
+        data, epochs, lr = toy_data(samples=4), 1, 1e38
+    elif cause == "held out":
+        net, data.validation = spoilt_net(), data.test
+    else:
+        data.test = toy_data().test
+        data.test.dataset.tensors[0][3] = math.nan
     with pytest.raises(d2l.DivergedError, match=CAUSES[cause]) as caught:
-        d2l.train(net, data, epochs=50, lr=1e38 if cause == "rate" else 0.1)
-    assert caught.value.history.epochs < 50
-    assert all(loss == loss for loss in caught.value.history.train_loss)
+        d2l.train(net, data, epochs=epochs, lr=lr, name="test/linear/diverging")
     assert "损失" in str(caught.value)
+    history = caught.value.history
+    assert history.diverged and 1 <= history.epochs <= epochs
+    curves = numbers(history)
+    empty = {"validation_loss", "validation_accuracy"} if cause != "held out" else set()
+    assert {curve for curve in curves if not curves[curve]} == empty
+    for curve in curves.keys() - empty:
+        assert math.isnan(curves[curve][-1])
+        assert all(map(math.isfinite, curves[curve][:-1]))
+    assert len(history.test_loss) == (1 if cause == "held out" else history.epochs)
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert math.isnan(record["train_loss"][-1])
+
+
+def test_a_run_that_learned_has_not_diverged():
+    assert not d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1).diverged
+
+
+# ------------------------------------------------------------------------------ the stop button
+
+
+def stopped_net(part):
+    """Training is stopped in the third of its epochs of three mini-batches, learning or tested."""
+    net, steps = toy_net(), []
+
+    def stop(*_):
+        learns = torch.is_grad_enabled()
+        steps.extend([1] * learns)
+        if (part, len(steps), learns) in (("train", 8, True), ("test", 9, False)):
+            raise KeyboardInterrupt
+
+    net.register_forward_hook(stop)
+    return net
+
+
+@pytest.fixture
+def person(monkeypatch):
+    monkeypatch.setattr("d2lhelpers.training.is_interactive", lambda: True)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("file", [None, "c.pt"])
+def test_a_person_who_stops_training_gets_the_finished_epochs(part, file, tmp_path, person, capsys):
+    whole = d2l.train(toy_net(), toy_data(), epochs=5, lr=0.1)
+    arguments = {"epochs": 5, "lr": 0.1, "checkpoint": file and tmp_path / file}
+    history = d2l.train(stopped_net(part), toy_data(), **arguments)
+    shown = capsys.readouterr().out
+    assert "epoch 3 of 5" in shown and "第 3 轮" in shown and repr(history) in shown
+    assert numbers(history) == {curve: values[:2] for curve, values in numbers(whole).items()}
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert record["train_loss"] == history.train_loss
+    if file is not None:  # and the same cell, run again, goes on
+        assert numbers(d2l.train(toy_net(), toy_data(), **arguments)) == numbers(whole)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_script_that_is_stopped_ends_and_its_record_is_kept(part, runs_folder, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        d2l.train(stopped_net(part), toy_data(), epochs=5, lr=0.1, name="test/linear/stopped")
+    (record,) = (runs_folder / "test/linear/stopped").glob("*/run.json")
+    assert len(json.loads(record.read_text())["test_loss"]) == 2
+    assert str(record.parent) in capsys.readouterr().out
+
+
+def test_before_the_first_epoch_ends_there_is_nothing_to_keep(person, runs_folder):
+    with pytest.raises(KeyboardInterrupt):
+        d2l.train(stopped_net("train"), toy_data(samples=40), epochs=5, lr=0.1)
+    assert list(runs_folder.rglob("run.json")) == []
 
 
 def test_training_a_net_twice_is_said():
@@ -149,45 +212,6 @@ def test_training_a_net_twice_is_said():
         d2l.train(net, data, epochs=1, lr=0.1)
 
 
-def test_evaluation_leaves_no_trace():
-    net = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), nn.Flatten(), nn.Linear(16, 3))
-    net.train()
-    net[0].eval()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    random_state = torch.get_rng_state()
-    scores, labels = d2l.predict(net, toy_data().test)
-    assert scores.shape == (10, 3) and not scores.requires_grad
-    assert labels.tolist() == toy_data().test.dataset.tensors[1].tolist()
-    assert net.training and not net[0].training and net[1].training
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), random_state)
-
-
-def test_evaluation_does_not_change_training():
-    with_dropout = [nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(16, 3)) for _ in range(2)]
-    with_dropout[1].load_state_dict(with_dropout[0].state_dict())
-    data = toy_data()
-    watched = d2l.train(with_dropout[0], data, epochs=3, lr=0.1)
-    data.validation = data.test
-    watched_more = d2l.train(with_dropout[1], data, epochs=3, lr=0.1)
-    assert watched.train_loss == watched_more.train_loss
-
-
-def test_auto_is_bfloat16_where_the_hardware_gains_from_it(monkeypatch):
-    net, loader = toy_net(), toy_data().test
-    seen = []
-    net.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    for gains, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("d2lhelpers.evaluation.has_bfloat16", lambda device, gains=gains: gains)
-        for measure in (d2l.predict, d2l.evaluate):
-            seen.clear()
-            measure(net, loader, precision="auto")
-            assert set(seen) == {dtype}
-    for measure in (d2l.predict, d2l.evaluate):
-        with pytest.raises(ValueError, match="float8"):
-            measure(net, loader, precision="float8")
-
-
 def test_bfloat16_learns_as_float32_does():
     histories = [
         d2l.train(toy_net(), toy_data(), epochs=5, lr=0.1, precision=precision)
@@ -195,46 +219,6 @@ def test_bfloat16_learns_as_float32_does():
     ]
     assert histories[0].train_loss == pytest.approx(histories[1].train_loss, rel=0.05)
     assert histories[0].train_loss != histories[1].train_loss
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"epochs": 0, "lr": 0.1}, "at least 1"),
-        ({"epochs": 1.0, "lr": 0.1}, "epochs is 1.0"),
-        ({"epochs": 1}, "exactly one"),
-        ({"epochs": 1, "lr": 0.1, "precision": "float8"}, "float8"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        d2l.train(toy_net(), toy_data(), **arguments)
-
-
-def sgd(net=None):
-    return torch.optim.SGD((net or toy_net()).parameters(), lr=0.1)
-
-
-def test_parts_that_do_not_belong_together_are_refused():
-    net = toy_net()
-    with pytest.raises(ValueError, match="no parameter of this net"):
-        d2l.train(net, toy_data(), epochs=1, optimizer=sgd())
-    schedule = torch.optim.lr_scheduler.ConstantLR(sgd(net))
-    for optimizer in ({"optimizer": sgd(net)}, {"lr": 0.1}):
-        with pytest.raises(ValueError, match="schedule is of another optimizer"):
-            d2l.train(net, toy_data(), epochs=1, schedule=schedule, **optimizer)
-
-
-@pytest.mark.parametrize(
-    ("loaders", "message"),
-    [
-        ({"test": None}, "validation and data.test are both None"),
-        ({"train": DataLoader([], 4)}, "data.train is empty"),
-    ],
-)
-def test_missing_images_are_said(loaders, message):
-    with pytest.raises(ValueError, match=message):
-        d2l.train(toy_net(), toy_data(**loaders), epochs=1, lr=0.1)
 
 
 def test_history_counts_the_images_of_an_epoch():
@@ -250,65 +234,6 @@ def test_size_recorded_is_that_of_images_as_they_come(missing):
     net = nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     history = d2l.train(net, data, epochs=1, lr=0.1, name="test/conv/small images")
     assert history.multiply_adds == 26 * 26 * 9 * 10
-
-
-def test_tensorboard_holds_what_history_holds(runs_folder):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    data = d2l.load_mnist(10, train_size=40, test_size=30, source="synthetic")
-    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    history = d2l.train(net, data, epochs=3, lr=0.1, name="test/linear/plain")
-    assert Path(history.log_dir).parent == runs_folder / "test/linear/plain"
-    log = EventAccumulator(history.log_dir)
-    log.Reload()
-    for curve in set(CURVES) - {"validation_loss", "validation_accuracy"}:
-        events = log.Scalars(curve)
-        assert [event.step for event in events] == [1, 2, 3]
-        assert [event.value for event in events] == pytest.approx(getattr(history, curve))
-    assert log.Tags()["graph"] and log.Tags()["images"] == ["samples"]
-    record = json.loads((Path(history.log_dir) / "run.json").read_text())
-    assert record["source"] == data.source and record["test_accuracy"] == history.test_accuracy
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the server in /proc")
-@pytest.mark.parametrize("person", [True, False])
-def test_board_opens_for_a_person_only(runs_folder, tmp_path, monkeypatch, person):
-    """In a kernel as Jupyter starts it for a person: no activated environment, a session's name."""
-    import nbformat
-    from nbclient import NotebookClient
-
-    for name in ("D2L_BATCH", "PYTEST_VERSION", "VIRTUAL_ENV", "TENSORBOARD_BINARY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where TensorBoard notes which servers run
-    if person:
-        monkeypatch.setenv("JPY_SESSION_NAME", "01.ipynb")
-    else:
-        monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    code = "import d2lhelpers as d2l\nd2l.show_board()"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    try:
-        NotebookClient(notebook, kernel_name="python3", timeout=100).execute()
-        shown = str(notebook.cells[0].outputs)
-    finally:
-        left_behind = servers_on(runs_folder)
-        for process in left_behind:
-            os.kill(process, signal.SIGTERM)
-    assert left_behind == []  # the server ends with its kernel
-    # TensorBoard shows its frame only once its server answers.
-    assert ("<iframe" in shown) is person and ("make board" in shown) is not person
-
-
-def servers_on(logs):
-    """Process numbers of TensorBoard servers on this folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            command = path.read_bytes()
-            if b"tensorboard" in command and str(logs).encode() in command:
-                found.append(int(path.parent.name))
-    return found
 
 
 def test_every_run_has_its_own_folder():

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._paths import project_folder, write_atomically
+from .._paths import folder, project_folder, write_atomically
 
 if TYPE_CHECKING:
     import nbformat
@@ -33,15 +33,15 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def build_folder() -> Path:
-    """Where executed copies go; ignored by git."""
-    return project_folder() / "build"
+    """Where executed copies and the site go: ``D2L_BUILD``, or ``build/``, which git ignores."""
+    return folder("build")
 
 
 def parameters_of(notebook: nbformat.NotebookNode) -> dict:
-    """Names and values that the notebook's cell tagged ``parameters`` assigns."""
-    cell = cell_with_tag(notebook, "parameters")
+    """Names and values that the notebook's cell tagged ``parameters`` assigns; {} without one."""
     namespace: dict = {}
-    exec(cell.source, {}, namespace)
+    if _cells_with_tag(notebook, "parameters"):
+        exec(cell_with_tag(notebook, "parameters").source, {}, namespace)
     return namespace
 
 
@@ -51,10 +51,14 @@ def cell_with_tag(notebook: nbformat.NotebookNode, tag: str) -> nbformat.Noteboo
     Raises:
         ValueError: there is none, or more than one.
     """
-    cells = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+    cells = _cells_with_tag(notebook, tag)
     if len(cells) != 1:
         raise ValueError(f"expected one cell tagged {tag!r}, found {len(cells)}")
     return cells[0]
+
+
+def _cells_with_tag(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
 def load_models(path: Path) -> dict:
@@ -105,7 +109,8 @@ def save_outputs(executed: Path, path: Path) -> None:
     for cell in lesson_cells(notebook):
         cell.outputs = results[cell.id].outputs
         cell.execution_count = results[cell.id].execution_count
-    notebook.metadata["d2lhelpers"] = {"code_sha256": code_digest(notebook)}
+    own = notebook.metadata.get("d2lhelpers", {})
+    notebook.metadata["d2lhelpers"] = own | {"code_sha256": code_digest(notebook)}
     write_atomically(path, lambda partial: nbformat.write(notebook, partial))
 
 

@@ -1,15 +1,19 @@
 """Writing ``notebooks/results.csv``, and the README's table of it."""
 
+import contextlib
 import csv
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from .._paths import project_folder, write_atomically
+from ..history import History
 from ..results import (
     RESULT_COLUMNS,
+    Result,
     Spread,
     have_one_recipe,
     read_results,
-    result_row,
     results_file,
     spreads,
     variant_key,
@@ -17,16 +21,33 @@ from ..results import (
 from .readme import with_section
 
 
-def add_results(runs: list[dict]) -> None:
-    """Add run records to ``results.csv``.
+def keep_results(runs: Sequence[History]) -> None:
+    """Add runs to ``results.csv``, and make the README's table of it anew.
+
+    Another process that does so waits, so that neither loses what the other adds.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(results_file().with_name(".results.lock"), timeout=60)
+    with contextlib.suppress(OSError, NotImplementedError):  # no locks there: still kept, not lost
+        lock.acquire()
+    try:
+        add_results(runs)
+        update_readme()
+    finally:
+        lock.release()
+
+
+def add_results(runs: Sequence[History]) -> None:
+    """Add runs to ``results.csv``.
 
     A run replaces an older one of the same variant and seed, and also those with other seeds whose
     network, data or length differ from its own. Runs without a test accuracy are left out.
     """
     rows = {_key(row): row for row in read_results()}
     for run in runs:
-        if run["test_accuracy"]:
-            new = result_row(run)
+        if run.test_accuracy:
+            new = Result.of(run)
             rows[_key(new)] = new
             rows = {
                 key: row
@@ -38,13 +59,13 @@ def add_results(runs: list[dict]) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(sorted(rows.values(), key=lambda row: row["chapter"]))
+            writer.writerows(sorted(rows.values(), key=lambda row: row.chapter))
 
     write_atomically(results_file(), write)
 
 
-def _key(row: dict) -> tuple:
-    return *variant_key(row), row["seed"]
+def _key(row: Result) -> tuple:
+    return *variant_key(row), row.seed
 
 
 def headlines() -> list[Spread]:
@@ -59,14 +80,15 @@ def headline_cells(spread: Spread) -> list[str]:
         Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
     """
     row = spread.rows[0]
+    accuracy = f"{spread.mean:.4f} ± {spread.deviation:.4f}"
     return [
         f"{spread.model} ({spread.variant})",
-        f"{row['parameters']:,}",
-        f"{row['multiply_adds'] / 1e6:.2f} M",
-        str(row["epochs"]),
-        f"{spread.mean:.4f} ± {spread.deviation:.4f}",
+        f"{row.parameters:,}",
+        f"{row.multiply_adds / 1e6:.2f} M",
+        str(row.epochs),
+        accuracy if math.isfinite(spread.mean) else "发散 diverged",
         f"{spread.seconds:.0f}",
-        row["data_source"],
+        row.data_source,
     ]
 
 

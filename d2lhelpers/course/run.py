@@ -1,14 +1,21 @@
-"""Executing notebooks: quickly to see that they work, fully to store outputs and results."""
+"""Running notebooks: quickly to see that they work, fully to store outputs and results."""
 
-import json
+import contextlib
+import math
 import os
+import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from .._paths import folder
+from ..history import History
+from ..results import read_results, spreads
+from ..say import say
 from ..sources import fetch
+from .kernels import execute, stop_kernels
 from .notebooks import (
     NotebookFailure,
     build_folder,
@@ -16,15 +23,15 @@ from .notebooks import (
     read_notebook,
     save_outputs,
 )
-from .results import add_results, update_readme
+from .parameters import check_parameters, quick_parameters
+from .results import keep_results
 
-QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
-"""Parameters of a quick run, injected into the cell tagged ``parameters``."""
+AT_ONCE = 2
+"""Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
+on two cores two notebooks with one thread each take little more than half the time."""
 
-BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
-"""Environment of kernels that no person watches. The second value lets OpenMP's threads, which wait
-for each other busily, give up a core that another process needs; else a step can take 30 times as
-long beside a second process on two cores."""
+QUICK_SECONDS, FULL_SECONDS = 1800, 8 * 3600
+"""How long one cell may take; far beyond what it needs on a slow machine."""
 
 
 class Outcome(NamedTuple):
@@ -33,10 +40,10 @@ class Outcome(NamedTuple):
     path: Path
     seconds: float
     executed: Path
-    runs: list[dict]
+    runs: list[History]
 
 
-def source_at_hand(report=print) -> str:
+def source_at_hand() -> str:
     """What quick runs use: "real" where both data sets are at hand or can be had, else "synthetic".
 
     Downloads what is missing, once, instead of every notebook trying; says so where that failed.
@@ -45,82 +52,140 @@ def source_at_hand(report=print) -> str:
     if not missing:
         return "real"
     names = ", ".join(found.name for found in missing)
-    report(
-        f"没有真实数据（{names}），改用合成的替代数据；它们的准确率不能和真实数据相比。"
-        "运行 python -m d2lhelpers data 可以看到原因。\n"
-        f"No real data ({names}): synthetic stand-ins are used; accuracies on them say nothing "
-        "about the real sets. Run python -m d2lhelpers data to see why."
+    say(
+        zh=f"没有真实数据（{names}），改用合成的替代数据；它们的准确率不能和真实数据相比。"
+        "运行 python -m d2lhelpers data 可以看到原因。",
+        en=f"No real data ({names}): synthetic stand-ins are used; accuracies on them say nothing "
+        "about the real sets. Run python -m d2lhelpers data to see why.",
     )
     return "synthetic"
 
 
-def run_notebook(path: Path, parameters: dict, executed: Path) -> Outcome:
-    """Execute one notebook through papermill.
+def run_notebook(
+    path: Path,
+    parameters: dict,
+    executed: Path,
+    variables: Mapping[str, str] | None = None,
+    seconds: int = FULL_SECONDS,
+) -> Outcome:
+    """Execute one notebook and gather the training runs that it made.
+
+    Its runs are told from those of other processes by a token in its kernel's environment, which
+    each run records.
 
     Args:
         path: the notebook; left as it is.
         parameters: values injected after its cell tagged ``parameters``.
         executed: where the executed copy goes, also when it fails.
+        variables: more of its kernel's environment.
+        seconds: how long one cell may take.
 
     Raises:
-        NotebookFailure: a cell raised an error, or the kernel died.
+        NotebookFailure: a cell raised an error or took too long, or the kernel died.
+        ValueError: a parameter that the notebook does not have, or a value of another type.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    # ipykernel 7 warns in every run where this is off.
-    encrypted = Config({"KernelManager": {"transport_encryption": "auto"}})
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    start, started = time.perf_counter(), time.time()
-    with _environment(BATCH | _folders()):
-        try:
-            papermill.execute_notebook(
-                path,
-                executed,
-                parameters,
-                cwd=path.parent,
-                progress_bar=False,
-                config=encrypted,
-            )
-        except PapermillExecutionError as error:
-            raise NotebookFailure(_describe_failure(path, executed, error)) from error
-        except DeadKernelError as error:
-            raise NotebookFailure(
-                f"{path.name}: its kernel died, most likely for want of memory; close other "
-                f"programs or lower BATCH_SIZE\n  executed copy: {executed}"
-            ) from error
-    runs = [
-        run
-        for run in _run_records()
-        if run["started"] >= started and run["name"].startswith(f"{path.stem}/")
-    ]
-    return Outcome(path, time.perf_counter() - start, executed, runs)
+    check_parameters(parameters_of(read_notebook(path)), parameters)
+    token = secrets.token_hex(8)
+    start = time.perf_counter()
+    execute(path, parameters, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
+    return Outcome(path, time.perf_counter() - start, executed, _runs_of(token, path.stem))
 
 
-def _describe_failure(path: Path, executed: Path, error) -> str:
-    """Notebook, cell and error; papermill adds cells of its own, so the cell is found by its id."""
-    failed = next(
-        cell
-        for cell in read_notebook(executed).cells
-        if any(output.output_type == "error" for output in cell.get("outputs", []))
-    )
-    ids = [cell.id for cell in read_notebook(path).cells]
-    number = f"{ids.index(failed.id) + 1} of {len(ids)}" if failed.id in ids else "(injected)"
-    source = failed.source.strip()
-    return (
-        f"{path.name}: cell {number}, {failed.id!r}, failed: {error.ename}: {error.evalue}\n"
-        f"  the cell begins: {source.splitlines()[0] if source else '(empty)'}\n"
-        f"  executed copy: {executed}"
-    )
+def _runs_of(token: str, chapter: str) -> list[History]:
+    """The chapter's training runs in one execution, oldest first."""
+    runs = []
+    for path in (folder("runs") / chapter).rglob("run.json"):
+        with contextlib.suppress(OSError, ValueError):  # another program's, or cut short
+            run = History.read(path)
+            if run.execution == token:
+                runs.append(run)
+    return sorted(runs, key=lambda run: run.started)
 
 
-def run_quick(paths: Iterable[Path], extra: dict, report=print) -> None:
-    """Execute notebooks in quick mode, reporting a line each as it finishes."""
+def quick_jobs(
+    paths: Iterable[Path], source: str, parameters: Mapping | None = None
+) -> dict[Path, dict]:
+    """The parameters of each notebook's quick run.
+
+    Args:
+        paths: the notebooks.
+        source: of the data, as ``source_at_hand`` gives it, for those that take one.
+        parameters: more values, over each notebook's own quick ones.
+
+    Raises:
+        ValueError: a parameter that a notebook does not have, or a value of another type.
+    """
+    jobs = {}
     for path in paths:
-        outcome = run_notebook(path, QUICK | extra, build_folder() / "notebooks" / path.name)
-        report(summary(outcome))
+        notebook = read_notebook(path)
+        own = parameters_of(notebook)
+        check_parameters(own, parameters or {})
+        jobs[path] = {"SOURCE": source} if "SOURCE" in own else {}
+        jobs[path] |= quick_parameters(notebook) | dict(parameters or {})
+    return jobs
+
+
+def run_quick(jobs: Mapping[Path, dict], report=print) -> list[NotebookFailure]:
+    """Execute notebooks with their quick parameters, reporting a line for each in their order.
+
+    Args:
+        jobs: the parameters for each notebook, as ``quick_jobs`` gives them.
+        report: called with each line.
+
+    Returns:
+        What failed; a failure does not keep the other notebooks from being executed.
+    """
+    failures = []
+    for path, result in zip(jobs, quick_runs(jobs, build_folder() / "notebooks"), strict=True):
+        if isinstance(result, NotebookFailure):
+            failures.append(result)
+            report(f"{path.stem:<20} 失败 failed")
+        else:
+            report(_quick_summary(result))
+    return failures
+
+
+def quick_runs(
+    jobs: Mapping[Path, dict], copies: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[Outcome | NotebookFailure]:
+    """Execute notebooks, two at a time; yields what came of each, in their order.
+
+    Args:
+        jobs: the parameters for each notebook.
+        copies: folder for the executed copies.
+        variables: more of the kernels' environment.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // AT_ONCE)))
+    variables = {"OMP_NUM_THREADS": threads} | dict(variables or {})
+    with _Pool() as pool:
+        futures = [
+            pool.submit(run_notebook, path, quick, copies / path.name, variables, QUICK_SECONDS)
+            for path, quick in jobs.items()
+        ]
+        for future in futures:
+            try:
+                yield future.result()
+            except NotebookFailure as failure:
+                yield failure
+
+
+class _Pool:
+    """Threads that each wait for a kernel; when the block is left early, the kernels end."""
+
+    def __enter__(self) -> "_Pool":
+        self.threads = ThreadPoolExecutor(AT_ONCE)
+        self.futures: list[Future] = []
+        return self
+
+    def submit(self, *call) -> Future:
+        self.futures.append(self.threads.submit(*call))
+        return self.futures[-1]
+
+    def __exit__(self, *_) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in self.futures):
+            stop_kernels()  # again and again: one may only just have been started
+            time.sleep(0.1)
 
 
 def run_seeds(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None:
@@ -132,7 +197,8 @@ def run_seeds(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None
         for seed in seeds:
             executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
             outcome = run_notebook(path, {"SEED": seed, "EXPERIMENTS": False}, executed)
-            _keep_results(outcome, report)
+            keep_results(outcome.runs)
+            report(_summary(outcome))
 
 
 def run_full(paths: Iterable[Path], seeds: Iterable[int] = (), report=print) -> None:
@@ -146,60 +212,36 @@ def run_full(paths: Iterable[Path], seeds: Iterable[int] = (), report=print) -> 
         run_seeds([path], [seed for seed in seeds if seed != own_seed], report)
         outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
         save_outputs(outcome.executed, path)
-        _keep_results(outcome, report)
+        keep_results(outcome.runs)
+        report(_summary(outcome))
 
 
-def _keep_results(outcome: Outcome, report) -> None:
-    add_results(outcome.runs)
-    update_readme()
-    report(summary(outcome))
+def _summary(outcome: Outcome) -> str:
+    """One line on a full run: time, the headline's test accuracy, where the copy is."""
+    run = headline(outcome)
+    accuracy = f"test accuracy {_shown(run.test_accuracy[-1])}" if run else "no training"
+    return f"{outcome.path.stem:<20} {outcome.seconds:6.1f} s  {accuracy}  copy: {outcome.executed}"
 
 
-def summary(outcome: Outcome) -> str:
-    """One line: time, the headline's test accuracy, where the copy and the logs are.
-
-    The headline is the notebook's first training run that looked at the test set.
-    """
-    tested = [run for run in outcome.runs if run["test_accuracy"]]
-    headline = f"test accuracy {tested[0]['test_accuracy'][-1]:.4f}" if tested else "no training"
-    chapter = outcome.path.stem
-    logs = _shown(folder("runs") / chapter)
-    copy = _shown(outcome.executed)
-    return f"{chapter:<20} {outcome.seconds:6.1f} s  {headline}  copy: {copy}  logs: {logs}"
-
-
-def _shown(path: Path) -> str:
-    """The path as seen from the current directory, where it is below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def _quick_summary(outcome: Outcome) -> str:
+    """One line: time, the headline's quick test accuracy, and that of its stored full runs."""
+    run = headline(outcome)
+    line = f"{outcome.path.stem:<20} {outcome.seconds:6.1f} s  "
+    if run is None:
+        return f"{line}no training"
+    full = [each.mean for each in spreads(read_results()) if "/".join(each[:3]) == run.name]
+    epochs, images = run.epochs, run.train_samples
+    stand_in = "stand-in " if "synthetic" in run.source else ""
+    return (
+        f"{line}quick {_shown(run.test_accuracy[-1])} ({epochs} epoch{'s' * (epochs != 1)}, "
+        f"{images:,} {stand_in}images) | full run {_shown(full[0]) if full else '-'}"
+    )
 
 
-def _folders() -> dict[str, str]:
-    """The reader's own folders, absolute: a kernel works in the notebook's folder."""
-    return {
-        "D2L_DATA": str(folder("data")),
-        "D2L_RUNS": str(folder("runs")),
-    }
+def _shown(accuracy: float) -> str:
+    return f"{accuracy:.4f}" if math.isfinite(accuracy) else "diverged"
 
 
-def _run_records() -> list[dict]:
-    """Every finished training run under ``runs/``, oldest first."""
-    records = [
-        json.loads(path.read_text(encoding="utf-8")) for path in folder("runs").rglob("run.json")
-    ]
-    return sorted(records, key=lambda record: record["started"])
-
-
-class _environment:
-    """Set variables for kernels started inside; a notebook server's own are hidden from them."""
-
-    def __init__(self, variables: dict[str, str]):
-        self.variables = variables
-
-    def __enter__(self):
-        self.before = dict(os.environ)
-        os.environ.pop("JPY_SESSION_NAME", None)
-        os.environ.update(self.variables)
-
-    def __exit__(self, *_):
-        os.environ.clear()
-        os.environ.update(self.before)
+def headline(outcome: Outcome) -> History | None:
+    """The notebook's first training run that looked at the test set, if there is one."""
+    return next((run for run in outcome.runs if run.test_accuracy), None)

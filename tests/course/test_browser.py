@@ -27,6 +27,7 @@ import d2lhelpers as d2l
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course import run
 from d2lhelpers.course.export import LANGUAGES
+from d2lhelpers.course.parameters import quick_parameters
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -107,7 +108,7 @@ def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
     notebook = files.read_notebook(files.notebooks()[0])
     parameters = files.cell_with_tag(notebook, "parameters")
-    quick = run.QUICK | {"SOURCE": run.source_at_hand(report=lambda _: None)}
+    quick = quick_parameters(notebook) | {"SOURCE": run.source_at_hand()}
     parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -2,10 +2,13 @@
 
 import ast
 import copy
+import functools
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
+from nbval.plugin import get_sanitize_patterns
 
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course.export import images_of
@@ -20,6 +23,7 @@ PARAMETERS = {
     "SOURCE",
     "EXPERIMENTS",
 }
+QUICK = PARAMETERS - {"SEED", "SOURCE", "EXPERIMENTS"}
 HAN = r"[\u4e00-\u9fff]"
 ABSOLUTE = r"(?:^|[\"' (])(?:/[a-z]+/[a-z]|[A-Z]:\\)"
 
@@ -139,6 +143,16 @@ def parameters_are_set_once(notebook):
     return problems
 
 
+def quick_parameters_are_known(notebook):
+    """The notebook says how to run it quickly: some of its parameters, each of them a number."""
+    quick = notebook.metadata["d2lhelpers"].get("quick", {})
+    problems = [] if quick else ["no quick parameters"]
+    for name, value in quick.items():
+        if name not in QUICK or type(value) not in (int, float) or value <= 0:
+            problems.append(f"{name}: {value!r}")
+    return problems
+
+
 def cells_are_short(notebook):
     """A code cell is one thought: at most 25 lines, the set-up aside."""
     return [
@@ -229,6 +243,7 @@ RULES = [
     english_has_no_chinese,
     parameters_are_complete,
     parameters_are_set_once,
+    quick_parameters_are_known,
     cells_are_short,
     images_have_alt_text,
     figures_have_alt_text,
@@ -242,6 +257,21 @@ RULES = [
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule, path):
     assert rule(files.read_notebook(path)) == []
+
+
+def test_nbval_compares_all_of_a_shape_but_the_size_of_the_batch():
+    """Quick runs have batches of their own."""
+    path = Path(__file__).parents[1] / "nbval.cfg"
+    patterns = get_sanitize_patterns(path.read_text(encoding="utf-8"))
+
+    def compared(text):
+        return functools.reduce(lambda text, pattern: re.sub(*pattern, text), patterns, text)
+
+    for shape in ("torch.Size([{}, 1, 28, 28])", "torch.Size([{}])", "conv(X) ({}, 6, 28, 28)"):
+        assert compared(shape.format(100)) == compared(shape.format(16))
+    assert compared("(100, 6, 28, 28)") != compared("(100, 6, 14, 14)")
+    for other in ("(16, 2)", "torch.Size([16, 2])", "accuracy 0.16", "(16,)"):
+        assert compared(other) == other
 
 
 # -------------------------------------------------------------- every rule can fail: break it once
@@ -265,7 +295,8 @@ def small_notebook():
         ),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["d2lhelpers"] = {"code_sha256": files.code_digest(notebook)}
+    digest = files.code_digest(notebook)
+    notebook.metadata["d2lhelpers"] = {"code_sha256": digest, "quick": {"EPOCHS": 2, "LR": 0.05}}
     return notebook
 
 
@@ -290,6 +321,13 @@ def _figure(zh, en):
         figure = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
         notebook.cells[3].outputs.append(figure)
         notebook.cells[3].metadata["alt"] = {"zh": zh, "en": en}
+
+    return change
+
+
+def _quick(**parameters):
+    def change(notebook):
+        notebook.metadata["d2lhelpers"]["quick"] = parameters
 
     return change
 
@@ -320,6 +358,11 @@ BREAKS = [
     (english_has_no_chinese, _edit(1, "Title", "标题")),
     (parameters_are_complete, _edit(2, "LR = 1\n", "")),
     (parameters_are_set_once, _edit(3, "print(EPOCHS)", "for EPOCHS in range(3): pass")),
+    (quick_parameters_are_known, _quick()),
+    (quick_parameters_are_known, _quick(EPOCH=2)),
+    (quick_parameters_are_known, _quick(EPOCHS=True)),
+    (quick_parameters_are_known, _quick(LR="0.05")),
+    (quick_parameters_are_known, _quick(SEED=1)),
     (cells_are_short, _edit(3, "print(EPOCHS)", "x = 1\n" * 26)),
     (images_have_alt_text, _edit(0, "- 一", "![](figure.png)")),
     (figures_have_alt_text, _figure([], [])),

@@ -1,0 +1,204 @@
+"""How a network is run: device, precision, memory format, and which of its outputs counts."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .nets import evaluating
+from .precision import has_bfloat16
+from .say import Text
+
+
+class Compute(NamedTuple):
+    """Where and how forward passes are computed.
+
+    ``memory_format`` is that of images, in training also that of the weights of convolutions;
+    None until ``fitted`` has found the best one.
+    """
+
+    device: torch.device
+    precision: str  # "float32" or "bfloat16"
+    memory_format: torch.memory_format | None = None
+
+    def move(self, X: Tensor) -> Tensor:
+        order = self.memory_format if X.ndim == 4 else torch.preserve_format
+        return X.to(self.device, memory_format=order)
+
+    def autocast(self):
+        # Some devices refuse to make an autocast at all, even one that is off.
+        is_mixed = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16) if is_mixed else nullcontext()
+
+    def fitted(self, net: nn.Module, X: Tensor, *, weights_too: bool = False) -> Compute:
+        """Channels last, where that is faster (CPU and CUDA) and the net can take it.
+
+        A net cannot when its ``forward`` relies on the usual order, as ``x.view(x.size(0), -1)``
+        after a convolution does. So a copy of it is tried on two images, in the mode that the net
+        is in and in evaluation mode.
+
+        Args:
+            net: on ``device``.
+            X: images (B, ...), of which the first is used.
+            weights_too: whether the net will be run with its weights in that order.
+        """
+        if self.memory_format is not None:
+            return self
+        plain = self._replace(memory_format=torch.preserve_format)
+        fast = self._replace(memory_format=torch.channels_last)
+        if X.ndim != 4 or self.device.type == "mps":
+            return plain
+        try:
+            with torch.no_grad(), random_state_kept(self.device), fast.autocast():
+                pair = fast.move(torch.cat([X[:1], X[:1]]))  # batch normalisation refuses one
+                double = copy_for_trial(net)
+                if weights_too:
+                    double.to(memory_format=fast.memory_format)
+                double(pair)
+                double.eval()(pair)
+        except Exception:  # of whatever kind: has it another cause, it will be raised again
+            return plain
+        return fast
+
+
+def main_output(output) -> Tensor:
+    """The class scores among what a net returns.
+
+    A tensor is taken as it is. Of several outputs, as torchvision's nets with auxiliary
+    classifiers return in training mode, it is ``logits`` or ``out``, by key or by attribute, or
+    else the first.
+
+    Raises:
+        TypeError: what is found so is no tensor.
+
+    >>> main_output((torch.zeros(2, 3), torch.ones(2, 3))).sum().item()
+    0.0
+    >>> main_output({"aux": torch.ones(2, 3), "out": torch.zeros(2, 3)}).sum().item()
+    0.0
+    """
+    if isinstance(output, Tensor):
+        return output
+    names = ("logits", "out")
+    if isinstance(output, Mapping):
+        found = [output[name] for name in names if name in output]
+    else:
+        found = [getattr(output, name) for name in names if hasattr(output, name)]
+        found += output if isinstance(output, tuple | list) else ()
+    if not found or not isinstance(found[0], Tensor):
+        given = type(output).__name__
+        raise TypeError(
+            Text(
+                zh=f"网络返回了 {given}，里面找不到类别分数。请返回张量 (B, K)；"
+                "有多个输出时，把分数放在第一个，或者命名为 logits 或 out。",
+                en=f"the net returns a {given} in which no class scores are found; return a "
+                "tensor (B, K), or, of several outputs, the scores first or as logits or out.",
+            )
+        )
+    return found[0]
+
+
+def uncompiled(net: nn.Module) -> nn.Module:
+    """The net that ``torch.compile`` was given, for what needs no speed."""
+    return getattr(net, "_orig_mod", net)
+
+
+def copy_for_trial(net: nn.Module) -> nn.Module:
+    """A copy to try things on: neither compiled nor watched by the hooks of ``net``."""
+    double = copy.deepcopy(uncompiled(net))
+    for module in double.modules():
+        module._compiled_call_impl = None
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return double
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    if precision not in ("float32", "bfloat16", "auto"):
+        expected = '"float32", "bfloat16", "auto"'
+        raise ValueError(
+            Text(
+                zh=f"precision 是 {precision!r}；可以用 {expected}。",
+                en=f"precision is {precision!r}; expected one of {expected}.",
+            )
+        )
+    if precision == "auto":
+        return "bfloat16" if has_bfloat16(device) else "float32"
+    return precision
+
+
+def materialise(net: nn.Module, X: Tensor) -> None:
+    """Give the lazy layers of ``net`` their weights; ``X`` are images (B, ...) on its device."""
+    if any(map(nn.parameter.is_lazy, itertools.chain(net.parameters(), net.buffers()))):
+        with torch.no_grad(), evaluating(net):
+            net(X[:1])
+
+
+# ---------------------------------------------------------------------- left as it was found
+
+
+@contextmanager
+def without_a_trace(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode, no gradients, and the random state as if nothing had been drawn."""
+    with evaluating(net), torch.no_grad(), random_state_kept(device):
+        yield
+
+
+@contextmanager
+def random_state_kept(device: torch.device) -> Iterator[None]:
+    """The global random state, of the CPU and of ``device``, is the same after a ``with`` block."""
+    on_apple_gpu = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            if on_apple_gpu is not None:
+                torch.mps.set_rng_state(on_apple_gpu)
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the CPU and ``device``; ``torch.manual_seed`` would seed every other GPU as well."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def weights_in(net: nn.Module, memory_format: torch.memory_format) -> Iterator[None]:
+    """The weights of convolutions in ``memory_format``, and after the block each in its own."""
+    came = []
+    if memory_format is not torch.preserve_format:
+        weights = itertools.filterfalse(nn.parameter.is_lazy, net.parameters())
+        came = [(weight, weight.data) for weight in weights if weight.ndim == 4]
+    for weight, data in came:
+        weight.data = data.to(memory_format=memory_format)
+    try:
+        yield
+    finally:
+        for weight, data in came:
+            weight.data = data.copy_(weight.data)
+
+
+@contextmanager
+def in_training_mode(net: nn.Module) -> Iterator[None]:
+    """Training mode for a ``with`` block, except where a layer of the net was put in ``eval()``.
+
+    A net that is in ``eval()`` as a whole is woken as a whole. Afterwards every layer is in the
+    mode in which it came.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    if not net.training:
+        net.train()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,132 @@
+"""Executing one notebook through papermill, in a kernel of this very Python."""
+
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+
+from .._paths import folder
+from ..say import Text
+from .notebooks import NotebookFailure, read_notebook
+
+BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
+"""Environment of kernels that no person watches. The second value lets OpenMP's threads, which wait
+for each other busily, give up a core that another process needs; else a step can take 30 times as
+long beside a second process on two cores."""
+
+_managers: weakref.WeakSet = weakref.WeakSet()
+
+
+def execute(
+    path: Path,
+    parameters: dict,
+    executed: Path,
+    variables: Mapping[str, str],
+    seconds: int,
+) -> None:
+    """Execute a notebook. Several may be executed at once, in threads.
+
+    Args:
+        path: the notebook; left as it is.
+        parameters: values injected after its cell tagged ``parameters``.
+        executed: where the executed copy goes, also when it fails.
+        variables: environment of its kernel, beside this process's own.
+        seconds: how long one cell may take.
+
+    Raises:
+        NotebookFailure: a cell raised an error or took too long, or the kernel died.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            path.absolute(),
+            executed.absolute(),
+            parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            start_timeout=300,
+            execution_timeout=seconds,
+            # Not papermill's cwd, which would move this process and with it the other threads.
+            resources={"metadata": {"path": str(path.absolute().parent)}},
+            kernel_manager_class=_kernel_manager(BATCH | _folders() | dict(variables)),
+            # ipykernel 7 warns in every run where this is off.
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+        )
+    except PapermillExecutionError as error:
+        what, detail = Text(zh="出错了", en="failed"), f"{error.ename}: {error.evalue}"
+    except CellTimeoutError as error:
+        what = Text(
+            zh=f"超过 {seconds} 秒还没有结束，已停止", en=f"took longer than {seconds} s: stopped"
+        )
+        detail = type(error).__name__
+    except RuntimeError as error:  # a DeadKernelError, or at its start a plain one
+        what = Text(
+            zh="内核中途结束，多半是内存不够：关掉别的程序，或把 BATCH_SIZE 改小",
+            en="ended with its kernel, most likely for want of memory: close other programs, or "
+            "lower BATCH_SIZE",
+        )
+        detail = str(error)
+    else:
+        return
+    raise NotebookFailure(_describe(path, executed, what, detail))
+
+
+def stop_kernels() -> None:
+    """End all kernels that run; what is executed in them fails."""
+    for manager in list(_managers):
+        process = getattr(manager.provisioner, "process", None)
+        if process is not None and process.poll() is None:
+            process.kill()
+
+
+def _kernel_manager(variables: Mapping[str, str]) -> type:
+    """A manager of kernels of this Python, whatever kernel specs are installed on this machine."""
+    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    literal = {name: value.replace("$", "$$") for name, value in variables.items()}
+
+    class ThisPython(AsyncKernelManager):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings)
+            _managers.add(self)
+
+        @property
+        def kernel_spec(self):
+            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(), env=literal)
+
+    return ThisPython
+
+
+def _folders() -> dict[str, str]:
+    """The reader's own folders, absolute: a kernel works in the notebook's folder."""
+    return {f"D2L_{name.upper()}": str(folder(name)) for name in ("data", "runs")}
+
+
+def _describe(path: Path, executed: Path, what: Text, detail: str) -> str:
+    """Notebook, cell and what came to pass; then the reason, the cell's first line, the copy.
+
+    The cell at fault is the last one that papermill began. papermill adds cells of its own, so its
+    place is that of its id.
+    """
+    began = [
+        cell
+        for cell in read_notebook(executed).cells
+        if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    zh, en, first = "还没有开始", "before its first cell", ""
+    if began:
+        cell = began[-1]
+        ids = [cell.id for cell in read_notebook(path).cells]
+        place = ids.index(cell.id) + 1 if cell.id in ids else "+"
+        zh = f"第 {place} 个单元格（共 {len(ids)} 个），{cell.id!r}"
+        en = f"cell {place} of {len(ids)}, {cell.id!r}"
+        first = cell.source.strip().partition("\n")[0]
+    said = Text(zh=f"{path.name}：{zh}，{what.zh}。", en=f"{path.name}: {en}, {what.en}.")
+    return f"{said}\n  {detail}\n  {first}\n  {executed}"

@@ -1,0 +1,90 @@
+"""A notebook's parameters: what a quick run sets, and whether given values fit."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping
+from types import NoneType
+from typing import TYPE_CHECKING
+
+from ..say import Text
+from .notebooks import parameters_of
+
+if TYPE_CHECKING:
+    import nbformat
+
+QUICK = {"EPOCHS": 2, "TRAIN_SIZE": 2000, "TEST_SIZE": 1000}
+"""Parameters of a quick run where a notebook's metadata gives none of its own."""
+
+_KINDS = {
+    float: (float, int),
+    NoneType: (int, NoneType),
+    tuple: (tuple, list),
+    list: (list, tuple),
+}
+"""Types that may stand for a parameter whose own value has another; else it must be the same."""
+
+
+def quick_parameters(notebook: nbformat.NotebookNode) -> dict:
+    """Parameters of the notebook's quick run, by name.
+
+    They are ``QUICK``, as far as the notebook has such parameters, and over it what its metadata
+    has under ``d2lhelpers.quick``.
+
+    Raises:
+        ValueError: the metadata names a parameter that the notebook does not have, or gives a
+            value of another type.
+    """
+    own = parameters_of(notebook)
+    given = notebook.metadata.get("d2lhelpers", {}).get("quick", {})
+    check_parameters(own, given)
+    return {name: value for name, value in QUICK.items() if name in own} | dict(given)
+
+
+def check_parameters(own: Mapping, given: Mapping) -> None:
+    """Refuse values under names that a notebook does not have, or of another type.
+
+    Args:
+        own: names and values as the notebook has them.
+        given: names and values to be set. A whole number may stand for a fraction and for None.
+
+    Raises:
+        ValueError: one of them does not fit.
+    """
+    for name, value in given.items():
+        if name not in own:
+            close = difflib.get_close_matches(name.upper(), own, 1)
+            raise ValueError(
+                Text(
+                    zh=f"没有参数 {name!r}；有 {', '.join(own) or '（没有参数）'}。"
+                    + (f"要的是 {close[0]} 吗？" if close else ""),
+                    en=f"there is no parameter {name!r}; there are: {', '.join(own) or 'none'}."
+                    + (f" Did you mean {close[0]}?" if close else ""),
+                )
+            )
+        kinds = _KINDS.get(type(own[name]), (type(own[name]),))
+        if type(value) not in kinds:
+            expected = "True/False" if bool in kinds else "/".join(map(_shown, kinds))
+            raise ValueError(
+                Text(
+                    zh=f"{name} 是 {value!r}；应为 {expected}，例如 {own[name]!r}。",
+                    en=f"{name} is {value!r}; expected {expected}, such as {own[name]!r}.",
+                )
+            )
+
+
+def _shown(kind: type) -> str:
+    return "None" if kind is NoneType else kind.__name__
+
+
+def parse_value(text: str) -> object:
+    """The value that a command line means: a Python literal where it is one, else the text.
+
+    >>> parse_value("0.1"), parse_value("None"), parse_value("synthetic")
+    (0.1, None, 'synthetic')
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

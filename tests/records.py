@@ -1,0 +1,23 @@
+"""A finished run, for tests of what is kept and shown of runs."""
+
+from d2lhelpers import History
+
+
+def record(name="01_good/Net/plain", seed=0, accuracy=0.9, **changes):
+    fields = {
+        "name": name,
+        "source": "MNIST",
+        "seed": seed,
+        "device": "CPU with 2 threads",
+        "precision": "float32",
+        "parameters": 10,
+        "multiply_adds": 2_000_000,
+        "train_samples": 60_000,
+        "train_loss": [2.0, 1.0],
+        "test_accuracy": [0.5, accuracy],
+        "seconds": [1.0, 2.5],
+        "versions": "python 3, torch 2",
+        "log_dir": "",
+        "started": 0.0,
+    }
+    return History(**fields | changes)

@@ -1,0 +1,317 @@
+"""What cannot work is refused before the first step, in words."""
+
+import json
+import math
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, IterableDataset
+from toys import numbers, toy_data, toy_net
+
+import d2lhelpers as d2l
+
+pytestmark = pytest.mark.usefixtures("runs_folder")
+
+
+def refused(match, net=None, data=None, **arguments):
+    """``train`` refuses in both languages, with the weights as they were."""
+    net = net or toy_net()
+    before = [value.clone() for value in net.state_dict().values()]
+    with pytest.raises(ValueError, match=match) as caught:
+        d2l.train(net, data or toy_data(), **{"epochs": 2} | arguments)
+    assert "。" in str(caught.value)
+    pairs = zip(before, net.state_dict().values(), strict=True)
+    assert all(torch.equal(old, new) for old, new in pairs)
+
+
+# ------------------------------------------------------------------------------------ numbers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0, "lr": 0.1}, "at least 1"),
+        ({"epochs": 1.0, "lr": 0.1}, "epochs is 1.0"),
+        ({"epochs": "2", "lr": 0.1}, "epochs is '2'"),
+        ({"seed": 0.5, "lr": 0.1}, "seed is 0.5"),
+        ({"lr": "0.1"}, "lr is '0.1'"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"lr": math.nan}, "lr is nan"),
+        ({"lr": torch.ones(2)}, "lr is tensor"),
+        ({"epochs": 1}, "exactly one"),
+        ({"epochs": 1, "lr": 0.1, "precision": "float8"}, "float8"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    refused(message, **arguments)
+
+
+@pytest.mark.parametrize("lr", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5), np.array(0.5)])
+@pytest.mark.parametrize("whole", [np.int64, torch.tensor])
+def test_numbers_are_numbers_wherever_they_come_from(lr, whole):
+    plain = d2l.train(toy_net(), toy_data(), epochs=2, lr=0.5, seed=3)
+    history = d2l.train(toy_net(), toy_data(), epochs=whole(2), lr=lr, seed=whole(3))
+    assert numbers(history) == numbers(plain)
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert record["seed"] == 3 and record["learning_rate"] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("lr", [np.float32(0.5), torch.tensor(0.5)])
+def test_a_rate_within_an_optimizer_is_recorded_as_a_number(lr):
+    net = toy_net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    history = d2l.train(net, toy_data(), epochs=2, optimizer=optimizer, schedule=schedule)
+    record = json.loads((Path(history.log_dir) / "run.json").read_text())
+    assert record["learning_rate"] == pytest.approx([0.5 / 3, 0.5 / 6])
+
+
+# --------------------------------------------------------------------------------------- data
+
+
+class Stream(IterableDataset):
+    """Images of which nobody knows how many there are."""
+
+    def __init__(self, samples):
+        X, y = toy_data().test.dataset.tensors
+        self.samples = list(zip(X, y, strict=True))[:samples]
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
+@pytest.mark.parametrize(
+    ("loaders", "message"),
+    [
+        ({"test": None}, "validation and data.test are both None"),
+        ({"train": None}, "without data.train"),
+        ({"train": DataLoader([], 4)}, "data.train is empty"),
+        ({"train": []}, "data.train is empty"),
+        ({"test": []}, "data.test is empty"),
+        ({"validation": []}, "data.validation is empty"),
+        ({"test": DataLoader(Stream(0), 4)}, "data.test is empty"),
+        ({"train": iter([])}, "data.train is a list_iterator"),
+        ({"test": (batch for batch in toy_data().test)}, "data.test is a generator"),
+        ({"test": [{"image": 1, "label": 2}]}, "data.test yields a dict"),
+        ({"test": [(np.zeros((2, 1, 4, 4)), np.zeros(2))]}, "ndarray, ndarray"),
+    ],
+)
+def test_loaders_that_cannot_do_are_named(loaders, message):
+    refused(message, data=toy_data(**loaders), lr=0.1)
+
+
+def test_data_without_loaders_is_refused():
+    refused("tuple without data.train", data=(toy_data().train, toy_data().test), lr=0.1)
+
+
+def test_lists_and_streams_are_loaders():
+    X, y = toy_data().test.dataset.tensors
+    batches = [(X[:4], y[:4]), (X[4:8], y[4:8]), (X[8:], y[8:])]
+    expected = None
+    for loader in (batches, tuple(batches), DataLoader(Stream(10), 4)):
+        data = types.SimpleNamespace(train=loader, test=loader)
+        history = d2l.train(toy_net(), data, epochs=2, lr=0.1)
+        expected = expected or numbers(history)
+        assert numbers(history) == expected and history.train_samples == 10
+
+
+def normalised(size=16):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(16, size), nn.BatchNorm1d(size), nn.Linear(size, 3)
+    )
+
+
+def batches_of(*sizes):
+    X, y = toy_data().test.dataset.tensors
+    return list(zip(X.split(list(sizes)), y.split(list(sizes)), strict=True))
+
+
+@pytest.mark.parametrize(
+    "train",
+    [batches_of(3, 3, 3, 1), batches_of(1, 9), DataLoader(toy_data().test.dataset, 3)],
+)
+def test_batch_norm_and_a_single_image(train):
+    """Without batch normalisation, or with it within a larger map, one image is no fault."""
+    net = normalised()
+    refused("single image.*drop_last", net=net, data=toy_data(train=train), lr=0.1)
+    d2l.train(toy_net(), toy_data(train=train), epochs=1, lr=0.1)
+    over_maps = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(16, 3))
+    d2l.train(over_maps, toy_data(train=train), epochs=1, lr=0.1)
+    net[2].eval()  # frozen, it needs no statistics
+    d2l.train(net, toy_data(train=train), epochs=1, lr=0.1)
+
+
+def test_a_single_image_left_out_is_no_fault():
+    train = DataLoader(toy_data().test.dataset, 3, drop_last=True)
+    assert d2l.train(normalised(), toy_data(train=train), epochs=1, lr=0.1).train_samples == 9
+
+
+# ------------------------------------------------------------------------------ loss, optimiser
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.CrossEntropyLoss, r"nn.CrossEntropyLoss\(\)"),
+        ("cross_entropy", "loss is 'cross_entropy'"),
+        (nn.CrossEntropyLoss(reduction="none"), r"shape \(2,\)"),
+    ],
+)
+def test_a_loss_that_is_none_is_refused(loss, message):
+    refused(message, lr=0.1, loss=loss)
+
+
+def sgd(net):
+    return torch.optim.SGD(net.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("adam", r"torch.optim.Adam\(net.parameters"),
+        ("sgd", r"torch.optim.SGD\(net.parameters"),
+        (torch.optim.RMSprop, r"torch.optim.RMSprop\(net.parameters"),
+        (0.1, "optimizer is 0.1"),
+        (sgd(toy_net()), "no parameter of this net"),
+    ],
+)
+def test_an_optimizer_that_is_none_is_refused(optimizer, message):
+    refused(message, optimizer=optimizer)
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused():
+    net = toy_net()
+    refused("LBFGS.*closure", net=net, optimizer=torch.optim.LBFGS(net.parameters()))
+
+
+def two_layers():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_an_optimizer_made_before_a_layer_was_replaced_is_refused():
+    net = two_layers()
+    optimizer = sgd(net)
+    net[3] = nn.Linear(8, 3)
+    refused("lacks 3.weight, 3.bias", net=net, optimizer=optimizer)
+
+
+def test_layers_left_out_of_the_optimizer_are_said():
+    net = two_layers()
+    with pytest.warns(UserWarning, match=r"lacks 1.weight, 1.bias") as caught:
+        d2l.train(net, toy_data(), epochs=1, optimizer=sgd(net[3]))
+    assert len(caught) == 1
+    frozen = two_layers()
+    frozen[1].requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        d2l.train(frozen, toy_data(), epochs=1, optimizer=sgd(frozen[3]))
+        d2l.train(two_layers(), toy_data(), epochs=1, lr=0.1)
+
+
+def test_a_frozen_net_is_refused():
+    net = toy_net().requires_grad_(False)
+    refused("frozen", net=net, lr=0.1)
+    refused("frozen", net=net, optimizer=sgd(net))
+
+
+# ----------------------------------------------------------------------------------- schedule
+
+
+def test_a_schedule_of_another_optimizer_is_refused():
+    net = toy_net()
+    schedule = lr_scheduler.ConstantLR(sgd(net))
+    for optimizer in ({"optimizer": sgd(net)}, {"lr": 0.1}):
+        refused("schedule is of another optimizer", net=net, schedule=schedule, **optimizer)
+
+
+def in_sequence(optimizer):
+    parts = [lr_scheduler.LinearLR(optimizer), lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)]
+    return lr_scheduler.SequentialLR(optimizer, parts, milestones=[2])
+
+
+def sequence(optimizer, steps):
+    parts = [
+        lr_scheduler.LinearLR(optimizer),
+        lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps - 2),
+    ]
+    return lr_scheduler.SequentialLR(optimizer, parts, milestones=[2])
+
+
+# Ten epochs of three mini-batches.
+COUNTED_IN_EPOCHS = {
+    r"T_max=10 \* 3": lr_scheduler.ReduceLROnPlateau,
+    r"StepLR\(optimizer, step_size=4 \* 3, gamma=0.1": lambda o: lr_scheduler.StepLR(o, 4),
+    r"step_size=1 \* 3, gamma=0.8": lambda o: lr_scheduler.StepLR(o, 1, 0.8),
+    r"milestones=\[5 \* 3, 8 \* 3\]": lambda o: lr_scheduler.MultiStepLR(o, [5, 8]),
+    r"gamma=0.8 \*\* \(1 / 3\)": lambda o: lr_scheduler.ExponentialLR(o, 0.8),
+    r"CosineAnnealingLR\(.*T_max=10 \* 3": lambda o: lr_scheduler.CosineAnnealingLR(o, 10),
+    r"PolynomialLR\(.*total_iters=10 \* 3": lambda o: lr_scheduler.PolynomialLR(o, 10),
+    r"LinearLR\(.*total_iters=10 \* 3": lambda o: lr_scheduler.LinearLR(o, 1, 0.1, 10),
+    r"total_steps=10 \* 3": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=10),
+    r"T_max=8 \* 3": lambda o: sequence(o, 10),
+}
+
+
+@pytest.mark.parametrize("meant", COUNTED_IN_EPOCHS)
+def test_a_schedule_counted_in_epochs_is_refused_with_the_call_that_was_meant(meant):
+    net = toy_net()
+    optimizer = sgd(net)
+    schedule = COUNTED_IN_EPOCHS[meant](optimizer)
+    refused(meant, net=net, epochs=10, optimizer=optimizer, schedule=schedule)
+
+
+LEGITIMATE = [
+    lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
+    lambda o: lr_scheduler.StepLR(o, 4 * 3),
+    lambda o: lr_scheduler.StepLR(o, 11),
+    lambda o: lr_scheduler.StepLR(o, 1, gamma=0.99),
+    lambda o: lr_scheduler.ExponentialLR(o, 0.95),
+    lambda o: lr_scheduler.MultiStepLR(o, [15, 24]),
+    lambda o: lr_scheduler.CosineAnnealingLR(o, 10 * 3),
+    lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=10 * 3),
+    lambda o: lr_scheduler.OneCycleLR(o, 0.1, epochs=10, steps_per_epoch=3),
+    lambda o: lr_scheduler.LinearLR(o, 0.1, 1, total_iters=5),
+    lambda o: lr_scheduler.ConstantLR(o, 0.1, total_iters=5),
+    lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 5),
+    lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.1, step_size_up=6),
+    lambda o: sequence(o, 10 * 3),
+    lambda o: d2l.one_cycle(o, 10 * 3),
+]
+
+
+@pytest.mark.parametrize("make", LEGITIMATE)
+def test_a_schedule_counted_in_steps_is_taken(make):
+    net = toy_net()
+    optimizer = sgd(net)
+    arguments = {"epochs": 10, "optimizer": optimizer, "schedule": make(optimizer)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        d2l.train(net, toy_data(), **arguments)
+
+
+def test_epochs_of_one_batch_are_steps():
+    net = toy_net()
+    optimizer = sgd(net)
+    schedule = lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    data = toy_data(samples=4)
+    history = d2l.train(net, data, epochs=10, optimizer=optimizer, schedule=schedule)
+    assert history.learning_rate[0] == 0.1 and history.learning_rate[-1] < 0.01
+
+
+def test_a_cycle_that_is_used_up_is_refused_and_one_too_long_said():
+    net = toy_net()
+    optimizer = sgd(net)
+    schedule = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=4 * 3)
+    arguments = {"epochs": 2, "optimizer": optimizer, "schedule": schedule}
+    with pytest.warns(UserWarning, match="12 steps left"):
+        d2l.train(net, toy_data(), **arguments)
+    with pytest.warns(UserWarning, match="trained before"):
+        d2l.train(net, toy_data(), **arguments)
+    refused("0 steps left", net=net, **arguments)
