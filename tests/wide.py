@@ -14,7 +14,13 @@ import time
 import torch
 
 from d2lhelpers.course import run
-from d2lhelpers.course.notebooks import NotebookFailure, build_folder, notebooks
+from d2lhelpers.course.notebooks import (
+    NotebookFailure,
+    build_folder,
+    notebooks,
+    parameters_of,
+    read_notebook,
+)
 
 INSTRUCTIONS = {
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
@@ -44,7 +50,10 @@ def main() -> int:
         variables = INSTRUCTIONS[instructions] | {"OMP_NUM_THREADS": threads}
         os.environ["D2L_RUNS"] = str(copies / "runs")
         start = time.perf_counter()
-        jobs = run.quick_jobs(paths, source, {"SEED": seed})
+        jobs = run.quick_jobs(paths, source)
+        for path, parameters in jobs.items():
+            has_one = "SEED" in parameters_of(read_notebook(path))
+            parameters |= {"SEED": seed} if has_one else {"SEEDS": [seed]}
         results = list(run.quick_runs(jobs, copies, variables))
         cells = "".join(f"{_cell(result):>10}" for result in results)
         seconds = time.perf_counter() - start

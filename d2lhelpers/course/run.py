@@ -189,14 +189,16 @@ class _Pool:
 
 
 def run_seeds(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None:
-    """Train each chapter's headline with each seed on full data (``EXPERIMENTS=False``).
+    """Train each chapter with each seed on full data, where it can be, its headline alone.
 
     ``results.csv`` and the README's table are kept as runs succeed; a failed run changes neither.
     """
     for path in paths:
+        own = parameters_of(read_notebook(path))
         for seed in seeds:
+            one = {"SEED": seed, "EXPERIMENTS": False} if "SEED" in own else {"SEEDS": [seed]}
             executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
-            outcome = run_notebook(path, {"SEED": seed, "EXPERIMENTS": False}, executed)
+            outcome = run_notebook(path, one, executed)
             keep_results(outcome.runs)
             report(_summary(outcome))
 
@@ -204,12 +206,13 @@ def run_seeds(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None
 def run_full(paths: Iterable[Path], seeds: Iterable[int] = (), report=print) -> None:
     """Redo stored outputs, ``results.csv`` and the README's table on full data.
 
-    Each notebook's stored outputs come from the run with its own ``SEED``; the other seeds run
-    first, as in ``run_seeds``, so that the stored run can show the spread.
+    A notebook with ``SEEDS`` trains with all of them itself. Of one with a ``SEED``, the other
+    seeds run first, as in ``run_seeds``, so that the stored run can show the spread.
     """
     for path in paths:
-        own_seed = parameters_of(read_notebook(path))["SEED"]
-        run_seeds([path], [seed for seed in seeds if seed != own_seed], report)
+        own = parameters_of(read_notebook(path))
+        if "SEED" in own:
+            run_seeds([path], [seed for seed in seeds if seed != own["SEED"]], report)
         outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
         save_outputs(outcome.executed, path)
         keep_results(outcome.runs)
