@@ -22,7 +22,6 @@ _KINDS = {
     NoneType: (int, NoneType),
     tuple: (tuple, list),
     list: (list, tuple),
-    tuple: (tuple, list),
 }
 """Types that may stand for a parameter whose own value has another; else it must be the same."""
 

@@ -21,7 +21,7 @@ from ..results import (
 from .readme import with_section
 
 
-def keep_results(runs: Sequence[History]) -> None:
+def keep_results(runs: Sequence[History], instead_of: str = "") -> None:
     """Add runs to ``results.csv``, and make the README's table of it anew.
 
     Another process that does so waits, so that neither loses what the other adds.
@@ -32,19 +32,23 @@ def keep_results(runs: Sequence[History]) -> None:
     with contextlib.suppress(OSError, NotImplementedError):  # no locks there: still kept, not lost
         lock.acquire()
     try:
-        add_results(runs)
+        add_results(runs, instead_of)
         update_readme()
     finally:
         lock.release()
 
 
-def add_results(runs: Sequence[History]) -> None:
+def add_results(runs: Sequence[History], instead_of: str = "") -> None:
     """Add runs to ``results.csv``.
 
     A run replaces an older one of the same variant and seed, and also those with other seeds whose
     network, data or length differ from its own. Runs without a test accuracy are left out.
+
+    Args:
+        runs: what was trained.
+        instead_of: a chapter whose rows all go first, since the runs are all that it trains now.
     """
-    rows = {_key(row): row for row in read_results()}
+    rows = {_key(row): row for row in read_results() if row.chapter != instead_of}
     for run in runs:
         if run.test_accuracy:
             new = Result.of(run)

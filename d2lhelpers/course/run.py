@@ -215,7 +215,7 @@ def run_full(paths: Iterable[Path], seeds: Iterable[int] = (), report=print) -> 
             run_seeds([path], [seed for seed in seeds if seed != own["SEED"]], report)
         outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
         save_outputs(outcome.executed, path)
-        keep_results(outcome.runs)
+        keep_results(outcome.runs, instead_of="" if "SEED" in own else path.stem)
         report(_summary(outcome))
 
 

@@ -58,6 +58,16 @@ def test_runs_that_never_saw_the_test_set_are_no_results(empty_course):
     assert results.read_results() == []
 
 
+def test_a_chapter_that_trains_all_its_seeds_itself_leaves_no_old_rows(empty_course):
+    writing.add_results([record(), record(name="01_good/Net/gone"), record(name="02_b/Net/plain")])
+    writing.add_results([record(accuracy=0.7)], instead_of="01_good")
+    rows = results.read_results()
+    assert [(row.chapter, row.variant, row.test_accuracy) for row in rows] == [
+        ("01_good", "plain", 0.7),
+        ("02_b", "plain", 0.9),
+    ]
+
+
 def test_only_headlines_are_in_the_readme(empty_course):
     writing.add_results([record(seed=s) for s in range(2)])
     assert "Net" not in writing.results_table()

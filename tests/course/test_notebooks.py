@@ -13,16 +13,9 @@ from nbval.plugin import get_sanitize_patterns
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course.pictures import images_of
 
-PARAMETERS = {
-    "EPOCHS",
-    "BATCH_SIZE",
-    "LR",
-    "SEED",
-    "TRAIN_SIZE",
-    "TEST_SIZE",
-    "SOURCE",
-    "EXPERIMENTS",
-}
+SECOND_EDITION = {"EPOCHS", "BATCH_SIZE", "LR", "SEEDS", "TRAIN_SIZE", "TEST_SIZE", "SOURCE"}
+FIRST_EDITION = SECOND_EDITION - {"SEEDS"} | {"SEED", "EXPERIMENTS"}
+PARAMETERS = FIRST_EDITION | SECOND_EDITION
 QUICK = PARAMETERS - {"SEED", "SOURCE", "EXPERIMENTS"}
 HAN = r"[\u4e00-\u9fff]"
 ABSOLUTE = r"(?:^|[\"' (])(?:/[a-z]+/[a-z]|[A-Z]:\\)"
@@ -126,8 +119,9 @@ def english_has_no_chinese(notebook):
 
 
 def parameters_are_complete(notebook):
-    """One cell tagged parameters, with exactly the names that every chapter has."""
-    return sorted(PARAMETERS ^ set(files.parameters_of(notebook)))
+    """One cell tagged parameters, with exactly the names of the chapter's edition."""
+    own = set(files.parameters_of(notebook))
+    return sorted((SECOND_EDITION if "SEEDS" in own else FIRST_EDITION) ^ own)
 
 
 def parameters_are_set_once(notebook):
@@ -144,13 +138,45 @@ def parameters_are_set_once(notebook):
 
 
 def quick_parameters_are_known(notebook):
-    """The notebook says how to run it quickly: some of its parameters, each of them a number."""
+    """The notebook says how to run it quickly: numbers, and which seeds where it has several."""
     quick = notebook.metadata["d2lhelpers"].get("quick", {})
     problems = [] if quick else ["no quick parameters"]
     for name, value in quick.items():
-        if name not in QUICK or type(value) not in (int, float) or value <= 0:
+        is_number = type(value) in (int, float) and value > 0 and name != "SEEDS"
+        are_seeds = name == "SEEDS" and value and all(type(seed) is int for seed in value)
+        if name not in QUICK or not (is_number or are_seeds):
             problems.append(f"{name}: {value!r}")
     return problems
+
+
+def findings_have_their_marks(notebook):
+    """A finding is written for its verdict's stored mark; each verdict has one a language."""
+    cells = {cell.id: cell for cell in notebook.cells}
+    problems, told = [], {}
+    for cell in markdown_cells(notebook):
+        finding = cell.metadata.get("finding")
+        if finding is None:
+            continue
+        told.setdefault(finding["verdict"], []).append(cell)
+        marks = marks_of(cells.get(finding["verdict"]))
+        if marks != [finding["mark"]]:
+            problems.append(f"{cell.id}: written for {finding['mark']}, the verdict is {marks}")
+        if "draft" in cell.source[:10] or "草稿" in cell.source[:10]:
+            problems.append(f"{cell.id}: a draft")
+    for cell in code_cells(notebook):
+        is_verdict = re.search(r"\bjudge(?:_close)?\(", cell.source)
+        languages = [tags(finding) & {"zh", "en"} for finding in told.get(cell.id, [])]
+        if is_verdict and languages != [{"zh"}, {"en"}]:
+            problems.append(f"{cell.id}: findings in {languages}")
+    return problems
+
+
+def marks_of(cell):
+    """The marks in a cell's stored outputs, each once."""
+    texts = (
+        [output.get("data", {}).get("text/plain", "") for output in cell.outputs] if cell else []
+    )
+    return sorted({text[0] for text in texts if text.startswith(("✓", "✗", "?"))})
 
 
 def cells_are_short(notebook):
@@ -221,15 +247,19 @@ def _without_images(output):
     return " " + str(output.get("text", "")) + " " + " ".join(map(str, data.values()))
 
 
-def half_of_the_outputs_are_compared(notebook):
-    """At least half of the code cells that print are compared by nbval; a figure prints nothing."""
+def outputs_are_compared(notebook):
+    """Of the cells that print and belong to no experiment, nbval compares a third at least.
+
+    What an experiment prints depends on the size of the run, and so do numbers of the data.
+    """
     printing = [
         cell
         for cell in code_cells(notebook)
-        if any("image/png" not in output.get("data", {}) for output in cell.outputs)
+        if "experiment" not in tags(cell)
+        and any("image/png" not in output.get("data", {}) for output in cell.outputs)
     ]
     compared = [cell for cell in printing if "nbval-ignore-output" not in tags(cell)]
-    return [] if 2 * len(compared) >= len(printing) else [f"{len(compared)} of {len(printing)}"]
+    return [] if 3 * len(compared) >= len(printing) else [f"{len(compared)} of {len(printing)}"]
 
 
 RULES = [
@@ -244,12 +274,13 @@ RULES = [
     parameters_are_complete,
     parameters_are_set_once,
     quick_parameters_are_known,
+    findings_have_their_marks,
     cells_are_short,
     images_have_alt_text,
     figures_have_alt_text,
     outputs_are_whole,
     outputs_are_clean,
-    half_of_the_outputs_are_compared,
+    outputs_are_compared,
 ]
 
 
@@ -284,7 +315,7 @@ def small_notebook():
         nbformat.v4.new_markdown_cell(zh, metadata={"tags": ["zh"]}),
         nbformat.v4.new_markdown_cell(en, metadata={"tags": ["en"]}),
         nbformat.v4.new_code_cell(
-            "\n".join(f"{name} = 1" for name in sorted(PARAMETERS)),
+            "\n".join(f"{name} = 1" for name in sorted(SECOND_EDITION)),
             metadata={"tags": ["parameters"]},
             execution_count=1,
         ),
@@ -292,6 +323,22 @@ def small_notebook():
             "print(EPOCHS)",
             execution_count=2,
             outputs=[nbformat.v4.new_output("stream", text="1\n")],
+        ),
+        nbformat.v4.new_code_cell(
+            'd2l.judge(a, ">", b)',
+            id="verdict",
+            execution_count=3,
+            outputs=[
+                nbformat.v4.new_output("display_data", {"text/plain": f"✓ {word}"})
+                for word in ("成立", "Holds")
+            ],
+        ),
+        *(
+            nbformat.v4.new_markdown_cell(
+                text,
+                metadata={"tags": [language], "finding": {"verdict": "verdict", "mark": "✓"}},
+            )
+            for language, text in {"zh": "成立。", "en": "It holds."}.items()
         ),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
@@ -332,8 +379,15 @@ def _quick(**parameters):
     return change
 
 
+def _other_mark(notebook):
+    """As after a run that came out differently."""
+    for output in notebook.cells[4].outputs:
+        output.data["text/plain"] = output.data["text/plain"].replace("✓", "✗")
+
+
 def _ignore(notebook):
-    notebook.cells[3].metadata["tags"] = ["nbval-ignore-output"]
+    for cell in notebook.cells[3:5]:
+        cell.metadata["tags"] = ["nbval-ignore-output"]
 
 
 def _swap(notebook):
@@ -363,6 +417,13 @@ BREAKS = [
     (quick_parameters_are_known, _quick(EPOCHS=True)),
     (quick_parameters_are_known, _quick(LR="0.05")),
     (quick_parameters_are_known, _quick(SEED=1)),
+    (quick_parameters_are_known, _quick(SEEDS=0)),
+    (quick_parameters_are_known, _quick(SEEDS=["0"])),
+    (findings_have_their_marks, _other_mark),
+    (findings_have_their_marks, lambda notebook: notebook.cells[4].outputs.clear()),
+    (findings_have_their_marks, lambda notebook: notebook.cells.pop(4)),
+    (findings_have_their_marks, lambda notebook: notebook.cells.pop(5)),
+    (findings_have_their_marks, _edit(6, "It holds", "(draft) It holds")),
     (cells_are_short, _edit(3, "print(EPOCHS)", "x = 1\n" * 26)),
     (images_have_alt_text, _edit(0, "- 一", "![](figure.png)")),
     (figures_have_alt_text, _figure([], [])),
@@ -376,7 +437,7 @@ BREAKS = [
     (outputs_are_clean, _output("saved to /home/someone/runs")),
     (outputs_are_clean, _output("saved to\n/home/someone/runs")),
     (outputs_are_clean, _output(r"saved to C:\Users\someone\runs")),
-    (half_of_the_outputs_are_compared, _ignore),
+    (outputs_are_compared, _ignore),
 ]
 
 
