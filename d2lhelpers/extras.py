@@ -13,7 +13,7 @@ from ._paths import folder
 from .compute import copy_for_trial, uncompiled, without_a_trace
 from .device import device_of
 from .evaluation import count_batches
-from .history import CURVES, History, write_record
+from .history import CURVES, History
 from .nets import count_multiply_adds
 from .say import Text, is_interactive
 
@@ -56,7 +56,7 @@ class Extras:
     def record(self, history: History) -> None:
         """The run in one file beside its logs; not of a run that no epoch is known of."""
         if history.log_dir and history.epochs > 0:
-            self.attempt(RECORD, write_record, history)
+            self.attempt(RECORD, history.write)
 
     @contextmanager
     def open(self, history: History, epochs: int, net: nn.Module, data, X: torch.Tensor):

@@ -179,7 +179,7 @@ def run_table(runs: Mapping[str, History]) -> str:
     Raises:
         ValueError: there is no run, or one holds no epoch.
     """
-    check_runs(runs, ("loss", "accuracy"))
+    check_runs(runs)
     first = max(map(len, runs))
     lines = [
         f"{'':<{first}} parameters  multiply-adds  train loss   train  validation    test  s/epoch"
@@ -219,9 +219,9 @@ def table(runs: Mapping[str, History | Sequence[History]]) -> pandas.DataFrame:
 
     groups = {name: [run] if isinstance(run, History) else list(run) for name, run in runs.items()}
     if not groups or not all(groups.values()):
-        check_runs({}, ["loss"])
+        check_runs({})
     for run in itertools.chain.from_iterable(groups.values()):
-        check_runs({"": run}, ["loss"])
+        check_runs({"": run})
     return pandas.DataFrame.from_dict(
         {name: _row(group) for name, group in groups.items()}, orient="index"
     )
@@ -255,15 +255,7 @@ def _last(curve: Sequence[float]) -> str:
     return f"{curve[-1]:.4f}" if curve else "-"
 
 
-def check_runs(runs: Mapping[str, History], metrics: Sequence[str]) -> None:
-    unknown = [metric for metric in metrics if metric not in ("loss", "accuracy")]
-    if isinstance(metrics, str) or unknown or not metrics:
-        raise ValueError(
-            Text(
-                zh=f'metrics 里只能有 "loss" 和 "accuracy"，得到 {metrics!r}。',
-                en=f'metrics must be of ("loss", "accuracy"); got {metrics!r}.',
-            )
-        )
+def check_runs(runs: Mapping[str, History]) -> None:
     if not runs:
         raise ValueError(
             Text(
@@ -310,8 +302,3 @@ def curves_of(run: History, metric: str) -> dict[str, list[float]]:
         if values:
             curves[f"{part}, once at the end" if is_once else part] = values
     return curves
-
-
-def write_record(history: History) -> None:
-    """The run in one file beside its logs, for ``results.csv``."""
-    history.write()

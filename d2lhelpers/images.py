@@ -16,11 +16,10 @@ from .say import Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from .data import ImageData
 
-__all__ = ["draw_image", "draw_images", "show_images", "show_worst"]
+__all__ = ["draw_image", "show_images", "show_worst"]
 
 Classes = Tensor | np.ndarray | Sequence[int] | int
 
@@ -62,20 +61,6 @@ def show_images(
         ValueError: another shape; NaN or infinity; floats outside [0, 1] and no ``data``; labels
             that are too few, too many or outside the classes.
     """
-    draw_images(images, labels, predictions, data=data, rows=rows, columns=columns, title=title)
-
-
-def draw_images(
-    images: Tensor | np.ndarray,
-    labels: Classes | None = None,
-    predictions: Classes | None = None,
-    *,
-    data: ImageData | None = None,
-    rows: int = 2,
-    columns: int = 8,
-    title: str | None = None,
-) -> Figure:
-    """The figure of ``show_images``, for whoever wants to keep it."""
     if rows < 1 or columns < 1:
         raise ValueError(
             Text(
@@ -106,7 +91,6 @@ def draw_images(
             for spine in ax.spines.values():
                 spine.set(visible=True, color=VERMILLION, linewidth=2.5)
     describe_figure(figure, _description(heading, count, true, predicted))
-    return figure
 
 
 def show_worst(scores: Tensor, labels: Tensor, *, data: ImageData) -> None:

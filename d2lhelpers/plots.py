@@ -45,7 +45,7 @@ def plot_history(histories: History | Mapping[str, History], *, title: str | Non
         ValueError: nothing to plot, an accuracy outside [0, 1].
     """
     runs = dict(histories) if isinstance(histories, Mapping) else {"": histories}
-    check_runs(runs, tuple(METRICS))
+    check_runs(runs)
     if title is None and len(runs) == 1:
         chapter, slash, name = next(iter(runs.values())).name.partition("/")
         title = name.replace("/", ", ") if slash else chapter
@@ -213,14 +213,10 @@ def _legend_of(runs: Mapping[str, History]) -> list[Line2D]:
     for name in dict.fromkeys(name for run in runs.values() for name in curves_of(run, "loss")):
         lines.append(Line2D([], [], label=name, **neutral | _PARTS.get(name, _ONCE)))
     for i, (name, run) in enumerate(runs.items()):
-        if _has_diverged(run):
+        if run.diverged:
             label = f"{name} diverged in epoch {len(run.train_loss)}".strip()
             lines.append(Line2D([], [], label=label, **_style_of(i) | _CROSS))
     return lines
-
-
-def _has_diverged(run: History) -> bool:
-    return not all(math.isfinite(losses[-1]) for losses in curves_of(run, "loss").values())
 
 
 def _description_of(runs: Mapping[str, History], heading: str) -> Text:
@@ -242,7 +238,7 @@ def _description_of_one(name: str, run: History) -> Text:
                     f"{_ZH[part]}{zh_metric} " + " 变成 ".join(finite[:: len(finite) - 1 or 1])
                 )
                 en.append(f"{part} {metric} " + " to ".join(finite[:: len(finite) - 1 or 1]))
-    if _has_diverged(run):
+    if run.diverged:
         zh.append(f"第 {epochs} 轮发散")
         en.append(f"diverged in epoch {epochs}")
     zh_name, en_name = (f"{name}：", f"{name}: ") if name else ("", "")

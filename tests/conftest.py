@@ -26,6 +26,17 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
+def no_figure_is_left():
+    """Closes a test's figures, and sees that it left matplotlib's settings alone."""
+    import matplotlib.pyplot as plt
+
+    settings_before = dict(plt.rcParams)
+    yield
+    plt.close("all")
+    assert dict(plt.rcParams) == settings_before
+
+
+@pytest.fixture
 def move_project(monkeypatch):
     """Lets another folder be the checkout: ``move_project(folder)``."""
     import d2lhelpers.course.export

@@ -1,7 +1,6 @@
 """What the chart of a confusion matrix holds."""
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -12,12 +11,7 @@ import d2lhelpers as d2l
 plot_confusion = drawn(d2l.plot_confusion)
 
 
-@pytest.fixture(autouse=True)
-def no_figure_is_left():
-    settings_before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings_before
+pytestmark = pytest.mark.usefixtures("no_figure_is_left")
 
 
 @pytest.mark.parametrize("kind", [torch.tensor, np.array], ids=["tensor", "array"])

@@ -71,7 +71,7 @@ def full_disk(monkeypatch):
     def fail(*arguments):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("d2lhelpers.extras.write_record", fail)
+    monkeypatch.setattr("d2lhelpers.history.History.write", fail)
 
 
 def unwritable_runs(monkeypatch):

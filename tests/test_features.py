@@ -1,7 +1,5 @@
 """What filters and feature maps show."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,7 @@ import d2lhelpers as d2l
 show_filters, show_feature_maps = drawn(d2l.show_filters), drawn(d2l.show_feature_maps)
 
 
-@pytest.fixture(autouse=True)
-def no_figure_is_left():
-    settings_before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings_before
+pytestmark = pytest.mark.usefixtures("no_figure_is_left")
 
 
 # --- show_filters -----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import types
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -32,12 +31,7 @@ import d2lhelpers as d2l
 show_images, show_worst = drawn(d2l.show_images), drawn(d2l.show_worst)
 
 
-@pytest.fixture(autouse=True)
-def no_figure_is_left():
-    settings_before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings_before
+pytestmark = pytest.mark.usefixtures("no_figure_is_left")
 
 
 # --- show_images ------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import types
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -15,12 +14,7 @@ plot_history, plot_spreads = drawn(d2l.plot_history), drawn(d2l.plot_spreads)
 NAN = float("nan")
 
 
-@pytest.fixture(autouse=True)
-def no_figure_is_left():
-    settings_before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings_before
+pytestmark = pytest.mark.usefixtures("no_figure_is_left")
 
 
 # --- plot_history -----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import sys
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -10,13 +9,7 @@ from figures import CLASSES, DATA, assert_is_tidy, history, raw, texts_of
 
 import d2lhelpers as d2l
 
-
-@pytest.fixture(autouse=True)
-def no_figure_is_left():
-    settings_before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == settings_before
+pytestmark = pytest.mark.usefixtures("no_figure_is_left")
 
 
 def test_importing_does_not_import_matplotlib():
