@@ -213,11 +213,7 @@ def changed(change):
 
 WRONG = {
     "1.1": [400, 144, "256", None, True, (1, 256)],
-    "1.2": [
-        lambda size, k, padding, stride: (size + padding - k) // stride + 1,
-        lambda size, k, padding, stride: (size + 2 * padding - k) // stride,
-        lambda size, k, padding, stride: (size + 2 * padding - k) / stride + 1,
-    ],
+    "1.2": [0, 4, 5, "1"],
     "1.3": [
         lambda X, K: other_corr2d(X, K.flip(0, 1)),
         lambda X, K: other_corr2d(X, K).detach(),
@@ -355,11 +351,11 @@ def test_random_numbers_stay_as_they_were(number):
 
 
 def test_hint_and_solution_on_request(capsys):
-    d2l.hint("1.2")
-    assert "两边都填充" in capsys.readouterr().out
-    d2l.solution("1.2")
+    d2l.hint("1.3")
+    assert "逐个相乘再求和" in capsys.readouterr().out
+    d2l.solution("1.3")
     shown = capsys.readouterr().out
-    assert "def conv_size(size" in shown and "// stride + 1" in shown
+    assert "def corr2d(X, K" in shown and "torch.stack" in shown
     d2l.solution("1.1")
     assert capsys.readouterr().out.startswith("16 * 4 * 4\n")
 

@@ -37,3 +37,20 @@ def test_activation_is_the_only_difference(lenet_chapter):
 def test_mlp_is_as_large_as_lenet(lenet_chapter):
     sizes = [d2l.count_parameters(lenet_chapter[name]()) for name in ("lenet", "mlp")]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
+
+
+def test_shuffled_pixels_are_the_only_difference(lenet_chapter):
+    """For a seed, with and without shuffling, nets start alike; for all seeds the order is one."""
+    shuffle, orders = lenet_chapter["ShufflePixels"], []
+    for make, seed in ((lenet_chapter["lenet"], 0), (lenet_chapter["mlp"], 1)):
+        torch.manual_seed(seed)
+        plain = make().apply(d2l.init_xavier)
+        torch.manual_seed(seed)
+        shuffled = nn.Sequential(shuffle(), *make()).apply(d2l.init_xavier)
+        weights = zip(plain.parameters(), shuffled.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in weights)
+        orders.append(shuffled[0].order)
+    X = torch.rand(2, 1, 28, 28)
+    assert torch.equal(orders[0], orders[1])
+    assert torch.equal(shuffle()(X).flatten(1), X.flatten(1)[:, orders[0]])
+    assert sorted(orders[0].tolist()) == list(range(28 * 28))

@@ -1,31 +1,10 @@
-"""Exercises of chapter 1: shapes of convolutions, and a convolution by hand."""
-
-import itertools
+"""Exercises of chapter 1: a shape, a prediction about gradients, and a convolution by hand."""
 
 import torch
 from torch.nn.functional import conv2d
 
 from ..say import Text
-from .base import Exercise, Wrong, filled_in, is_number, must_equal_with_gradient
-
-
-def conv_size(size, kernel_size, padding, stride):
-    return (size + 2 * padding - kernel_size) // stride + 1
-
-
-def check_conv_size(answer):
-    for size, kernel_size, padding, stride in itertools.product((7, 28), (2, 3, 5), (0, 2), (1, 3)):
-        found = filled_in(answer(size, kernel_size, padding, stride))
-        weight = torch.zeros(1, 1, kernel_size, kernel_size)
-        image = torch.zeros(1, 1, size, size)
-        expected = conv2d(image, weight, padding=padding, stride=stride).shape[-1]
-        if found != expected:
-            raise Wrong(
-                f"边长 {size}、卷积核 {kernel_size}、填充 {padding}、步幅 {stride}："
-                f"应是 {expected}，得到的是 {found}。",
-                f"Size {size}, kernel {kernel_size}, padding {padding}, stride {stride}: "
-                f"expected {expected}, got {found}.",
-            )
+from .base import Exercise, is_number, must_equal_with_gradient
 
 
 def corr2d(X, K):
@@ -80,19 +59,43 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        check=check_conv_size,
-        hint=Text(
-            "两边都填充；卷积核第一次放在 0，最后一次放在哪里？走不满的一步不算。",
-            "Padding is added on both sides. The kernel starts at position 0; what is the last "
-            "position it can take? A step that does not fit is not taken.",
+        check=is_number(
+            1,
+            {
+                0: Text(
+                    "输出层的输入不是 0：σ(0) = 0.5。",
+                    "The output layer's inputs are not 0: σ(0) = 0.5.",
+                ),
+                5: Text(
+                    "传到前面的层，梯度要乘上后一层的权重，而权重是 0。",
+                    "On its way to an earlier layer the gradient is multiplied by the weights of "
+                    "the later one, and those are 0.",
+                ),
+                4: Text(
+                    "一层一层从后往前想：梯度先到哪一层，再往前要乘什么？",
+                    "Think from the back, layer by layer: which does the gradient reach first, and "
+                    "what is it multiplied by on its way to the next?",
+                ),
+            },
         ),
-        solution=conv_size,
+        hint=Text(
+            "一层的权重梯度是传回来的梯度乘这一层的输入；再往前传，要乘这一层的权重。"
+            "两者哪个是 0？",
+            "A layer's weight gradient is what comes back times the layer's inputs; to go further "
+            "back it is multiplied by the layer's weights. Which of the two are 0?",
+        ),
+        solution="1",
         why=Text(
-            "填充后长 size + 2·padding，卷积核能走 size + 2·padding − kernel_size 个像素，"
-            "每步 stride 个，向下取整，再加上起点那一次。",
-            "With padding the input is size + 2·padding long, so the kernel can move size + "
-            "2·padding − kernel_size pixels, in steps of stride, rounded down. Add one for the "
-            "starting position.",
+            "十个分数都是 0，损失正好是 ln 10。传到输出层的梯度不是 0，输出层的输入 σ(0) = 0.5 "
+            "也不是 0，所以输出层的权重有梯度。再往前传，要乘输出层的权重，也就是 0，"
+            "前面四层的梯度都是 0。每走一步，梯度才能再往前传一层；可是每一层里的单元始终一模一样，"
+            "所以初始权重要随机。",
+            "All ten scores are 0 and the loss is exactly ln 10. The gradient that comes back to "
+            "the output layer is not 0, nor are its inputs, σ(0) = 0.5, so its weights get a "
+            "gradient. On the way further back that is multiplied by the output layer's weights, "
+            "which are 0: the four layers before get none. With each step the gradient reaches "
+            "one layer more; but the units within a layer stay all alike, which is why initial "
+            "weights are random.",
         ),
     ),
     Exercise(

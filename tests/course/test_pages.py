@@ -170,9 +170,9 @@ def test_what_is_no_verdict_is_no_card():
 
 
 def test_exercises_have_hint_and_solution():
-    found = parse(text("## A"), code(source='d2l.check("1.2", conv_size)', tags=["exercise"]))
+    found = parse(text("## A"), code(source='d2l.check("1.3", corr2d)', tags=["exercise"]))
     hint, solution = found.select("details.help")
-    assert hint.p and "def conv_size" in solution.pre.get_text() and solution.find_all("p")
+    assert hint.p and "def corr2d" in solution.pre.get_text() and solution.find_all("p")
     assert not parse(text("## A"), code(source="own = 1", tags=["exercise"])).select("details")
 
 
