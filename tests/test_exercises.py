@@ -54,7 +54,8 @@ RIGHT = {
     "2.2": [lambda X, p: F.dropout(X, p)],
     "2.3": [other_grouped_conv],
     "3.3": [other_unit_signals],
-    "4.2": [lambda X, weight, bias: torch.einsum("nchw,oc->nohw", X, weight) + bias[:, None, None]],
+    "4.2": [lambda features, weight: F.conv2d(features, weight[:, :, None, None])],
+    "4.3": [lambda block, window: block(window[None])[0].flatten(1)[:, window[0].numel() // 2]],
     "6.2": [lambda X, g, b, e: F.batch_norm(X, None, None, g, b, training=True, eps=e)],
     "6.3": [nn.utils.fuse_conv_bn_eval],
     "7.3": [OtherBlock],
@@ -124,9 +125,29 @@ def scaled_by_channel(net, X):
     return net
 
 
-def reshaped_conv1x1(X, weight, bias):
-    N, C, H, W = X.shape
-    return (X.reshape(N, H, W, C) @ weight.T + bias).movedim(-1, 1)
+def reshaped_maps(features, weight):
+    N, C, H, W = features.shape
+    return (features.reshape(N, H, W, C) @ weight.T).movedim(-1, 1)
+
+
+def flat_maps(features, weight):
+    """The right means, but the same number in all cells."""
+    scores = features.mean(dim=(2, 3)) @ weight.T
+    return scores[:, :, None, None].expand(-1, -1, *features.shape[2:])
+
+
+def block_without(kind):
+    def answer(block, window):
+        values = window.flatten()
+        for layer in block:
+            if isinstance(layer, nn.Conv2d):
+                bias = 0 if kind == "bias" else layer.bias
+                values = layer.weight.flatten(1) @ values + bias
+            elif kind != "ReLU":
+                values = layer(values)
+        return values
+
+    return answer
 
 
 class PlainList(nn.Module):
@@ -256,13 +277,18 @@ WRONG = {
         sent_on_too_early,
         scaled_by_channel,
     ],
-    "4.1": [30_720, 30_880, 31_621_120, 62_914_560],
-    "4.2": [reshaped_conv1x1, lambda X, weight, bias: X.movedim(1, -1) @ weight.T + bias],
+    "4.1": [10_240, 10_320, 5_944_320, 11_796_480],
+    "4.2": [
+        reshaped_maps,
+        flat_maps,
+        lambda features, weight: features.movedim(1, -1) @ weight.T,
+        lambda features, weight: features.mean(dim=(2, 3)) @ weight.T,
+    ],
     "4.3": [
-        lambda k, inputs, outputs: (2 / (k * k * outputs)) ** 0.5,
-        lambda k, inputs, outputs: (1 / (k * k * inputs)) ** 0.5,
-        lambda k, inputs, outputs: (2 / inputs) ** 0.5,
-        lambda k, inputs, outputs: 0.01,
+        block_without("bias"),
+        block_without("ReLU"),
+        lambda block, window: block(window[None])[0],
+        lambda block, window: block(window[None])[0, :, 0, 0],
     ],
     "5.1": [12_832, 6_912, 13_888],
     "5.2": [
