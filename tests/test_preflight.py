@@ -282,7 +282,6 @@ LEGITIMATE = [
     lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 5),
     lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.1, step_size_up=6),
     lambda o: sequence(o, 10 * 3),
-    lambda o: d2l.one_cycle(o, 10 * 3),
 ]
 
 
