@@ -33,6 +33,9 @@ WIDEST = 9.0  # inches: what fits the column of a notebook
 def use_style() -> None:
     """Give all figures that follow the sizes and colours of the course.
 
+    A notebook then shows figures with images in them at 200 dots per inch, and other figures as
+    SVG, beside a PNG for readers that show no SVG (JupyterLab where a notebook is not trusted).
+
     The font stays the one in force, DejaVu Sans unless you chose another: for Chinese in figures
     set ``plt.rcParams["font.sans-serif"]`` as usual, before or after.
     """
@@ -51,8 +54,36 @@ def use_style() -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "svg.hashsalt": "d2lhelpers",  # the same figure is the same file
         }
     )
+    if "ipykernel.kernelapp" in sys.modules:
+        _show_sharp_figures()
+
+
+def _show_sharp_figures() -> None:
+    import matplotlib_inline.backend_inline  # noqa: F401  registers its formats, replaced below
+    from IPython import get_ipython
+    from IPython.core.pylabtools import print_figure
+    from matplotlib.figure import Figure
+
+    def svg(figure: Figure) -> str | None:
+        return None if _has_images(figure) else print_figure(figure, "svg", metadata={"Date": None})
+
+    def png(figure: Figure) -> tuple[bytes, dict[str, int]]:
+        dpi = 2 * figure.dpi if _has_images(figure) else figure.dpi
+        data = print_figure(figure, "png", dpi=dpi)
+        width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))  # of its header
+        scale = figure.dpi / dpi
+        return data, {"width": round(scale * width), "height": round(scale * height)}
+
+    formatters = get_ipython().display_formatter.formatters
+    formatters["image/svg+xml"].for_type(Figure, svg)
+    formatters["image/png"].for_type(Figure, png)
+
+
+def _has_images(figure: Figure) -> bool:
+    return any(ax.images for ax in figure.axes)
 
 
 def as_array(value: Tensor | np.ndarray, name: str) -> np.ndarray:
@@ -158,7 +189,8 @@ def describe_figure(figure: Figure, text: Text) -> None:
         from IPython.display import display
 
         del figure._ipython_display_  # the next line displays the figure in the usual way
-        display(figure, metadata={"image/png": {"alt": str(text)}})
+        kinds = ("image/png",) if _has_images(figure) else ("image/png", "image/svg+xml")
+        display(figure, metadata={kind: {"alt": str(text)} for kind in kinds})
         for language in chosen_languages():
             line = getattr(text, language)
             paragraph = f'<p lang="{language}" style="{_UNSEEN}">{html.escape(line)}</p>'

@@ -1,6 +1,7 @@
 """The style of figures touches nothing else, and a notebook shows each of them once."""
 
 import sys
+from base64 import b64decode
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,6 +35,8 @@ def shown():
         "d2l.use_language('en')\nd2l.show_filters(torch.ones(2, 1, 2, 2))",
         "import matplotlib.pyplot as plt\nd2l.show_images(torch.rand(2, 3, 8, 8))\n"
         "display(plt.gcf())",
+        "d2l.use_style()\nd2l.show_images(torch.rand(2, 3, 8, 8))\nplt.subplots()[1].plot([1, 2]);",
+        "d2l.plot_confusion(torch.ones(3, 3).int(), 'abc')",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     folder = d2l.__file__.rsplit("d2lhelpers", 1)[0]
@@ -54,12 +57,12 @@ def test_a_notebook_shows_every_figure_once_and_echoes_nothing(shown):
     assert first[0].data["text/plain"] == "False"
     kinds = {output.output_type for outputs in others for output in outputs}
     assert kinds == {"display_data"}
-    assert [sum(map(is_image, outputs)) for outputs in others] == [1, 1, 2, 1, 2]
+    assert [sum(map(is_image, outputs)) for outputs in others] == [1, 1, 2, 1, 2, 2, 1]
 
 
 def test_a_screen_reader_hears_what_each_figure_shows(shown):
     """JupyterLab drops an image's own alternative text, so a paragraph follows the image."""
-    _, labelled, _, two, english, _ = shown
+    _, labelled, _, two, english, *_ = shown
     image, zh, en = labelled
     assert "2 images, in order: 1, 2." in en.data["text/html"]
     assert "2 张图像，依次是 1、2。" in zh.data["text/html"]
@@ -69,6 +72,17 @@ def test_a_screen_reader_hears_what_each_figure_shows(shown):
     assert [is_image(output) for output in two] == [True, False, False] * 2
     assert "&lt;T&gt;" in two[1].data["text/html"]
     assert [output.metadata.get("lang") for output in english] == [None, "en"]
+
+
+def test_figures_are_sharp(shown):
+    """Charts as SVG, with a PNG for whoever shows none; photographs with twice the points."""
+    photographs, chart = filter(is_image, shown[-2])
+    assert photographs.data.keys() == {"image/png", "text/plain"}
+    about, data = photographs.metadata["image/png"], b64decode(photographs.data["image/png"])
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    assert (width, height) == pytest.approx((2 * about["width"], 2 * about["height"]), abs=1)
+    assert chart.data["image/svg+xml"].startswith("<?xml") and "image/png" in chart.data
+    assert "<dc:date>" not in chart.data["image/svg+xml"]
 
 
 @pytest.fixture(params=[False, True], ids=["matplotlib's", "the course's"])

@@ -192,13 +192,14 @@ def _exporter(language: str) -> Any:
         return said(text) if is_verdict else f'<pre tabindex="0">{ansi2html(text)}</pre>'
 
     def picture(output: nbformat.NotebookNode, kind: str) -> str:
-        data, text = output.data[kind], output.metadata.get(kind, {}).get("alt", "")
+        data, about = output.data[kind], output.metadata.get(kind, {})
         if kind == "image/svg+xml":
             # As an image of its own: its ids and styles stay apart from the page's.
             source = f"data:{kind},{quote(data, safe=' =:;/,()<>')}".replace("\n", " ")
         else:
             source = f"data:{kind};base64,{''.join(data.split())}"
-        return f'<img src="{source}" alt="{escape(text)}">'
+        width = f' width="{about["width"]}"' if "width" in about else ""
+        return f'<img src="{source}" alt="{escape(about.get("alt", ""))}"{width}>'
 
     exporter = HTMLExporter(
         template_name="course",
