@@ -241,7 +241,7 @@ def test_language_switch_leads_to_the_same_place(page, site):
 def test_contents_and_subject_on_a_phone(page, site):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto((site / "en" / f"{NAMES[0]}.html").as_uri())
-    contents = page.locator("#contents")
+    contents = page.locator("#page-contents")
     expect(contents).not_to_be_visible()
     assert page.locator("main h2").first.bounding_box()["y"] < 844
     page.get_by_role("button", name="Contents").click()
@@ -257,13 +257,13 @@ def test_contents_and_subject_on_a_phone(page, site):
 def test_contents_mark_the_section_that_is_read(page, site):
     page.set_viewport_size({"width": 1280, "height": 900})
     page.goto((site / "en" / f"{NAMES[0]}.html").as_uri())
-    links = page.locator("#contents .contents a")
-    expect(page.locator("#contents [aria-current=location]")).to_have_count(0)
+    links = page.locator("#page-contents .contents a")
+    expect(page.locator("#page-contents [aria-current=location]")).to_have_count(0)
     for number in (3, 1):
         place = links.nth(number).get_attribute("href")
         page.evaluate("id => document.querySelector(id).scrollIntoView()", place)
         expect(links.nth(number)).to_have_attribute("aria-current", "location")
-        expect(page.locator("#contents [aria-current=location]")).to_have_count(1)
+        expect(page.locator("#page-contents [aria-current=location]")).to_have_count(1)
     page.goto((site / "en" / "index.html").as_uri())  # which knows what has been read
     last = page.locator(".go-on a")
     expect(last).to_have_attribute("href", f"{NAMES[0]}.html{place}")
@@ -273,7 +273,7 @@ def test_search_by_keyboard(page, site):
     page.goto((site / "zh" / "index.html").as_uri())
     page.keyboard.press("/")
     page.keyboard.type("过拟合")
-    first = page.locator("#search li a").first
+    first = page.locator("#page-search li a").first
     expect(first).to_contain_text("过拟合")
     target = first.get_attribute("href")
     page.keyboard.press("Enter")
@@ -281,9 +281,9 @@ def test_search_by_keyboard(page, site):
     expect(page.locator(f"#{target.partition('#')[2]}")).to_be_in_viewport()
     page.get_by_role("button", name="搜索").click()
     page.keyboard.type("qqqq")
-    expect(page.locator("#search [role=status]")).not_to_be_empty()
+    expect(page.locator("#page-search [role=status]")).not_to_be_empty()
     page.keyboard.press("Escape")
-    expect(page.locator("#search")).not_to_be_visible()
+    expect(page.locator("#page-search")).not_to_be_visible()
     assert page.errors == []
 
 
@@ -361,7 +361,7 @@ def test_without_scripts_or_storage_all_is_there(browser, experiment):
     expect(page.get_by_text("The finding.")).to_be_visible()
     expect(page.locator(".d2l-live-still")).to_be_visible()
     page.get_by_role("button", name="Contents").click()
-    expect(page.locator("#contents")).to_be_visible()
+    expect(page.locator("#page-contents")).to_be_visible()
     page.close()
 
     page = browser.new_page()

@@ -155,6 +155,14 @@ def test_both_languages_have_the_same_places(site, name):
     assert places[0] == places[1] and len(places[0]) == len(set(places[0]))
 
 
+@pages
+@languages
+def test_an_address_in_a_page_is_one_place(site, name, language):
+    """A cell may be called anything, such as "search"; a page's own places have other names."""
+    ids = [tag["id"] for tag in read_page(site, language, name).select("[id]")]
+    assert len(ids) == len(set(ids))
+
+
 @languages
 def test_chapters_are_chained(site, language):
     for number, name in enumerate(NAMES):

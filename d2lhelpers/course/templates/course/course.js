@@ -1,5 +1,5 @@
 // The frame of a page: theme, contents, copy buttons, the other language, what has been read.
-const words = JSON.parse(document.getElementById("words").textContent);
+const words = JSON.parse(document.getElementById("page-words").textContent);
 const page = document.body.dataset.page;
 
 // What is kept is kept in this browser; where that is forbidden, the page works without.
@@ -9,7 +9,7 @@ window.kept = {
 };
 
 // Light or dark: the system's choice until the reader makes another.
-const theme = document.getElementById("theme-button");
+const theme = document.getElementById("page-theme-button");
 const system = matchMedia("(prefers-color-scheme: dark)");
 theme.hidden = false;
 theme.addEventListener("click", () => {
@@ -54,9 +54,9 @@ for (const input of navigator.clipboard ? document.querySelectorAll(".input") : 
 }
 
 // The contents mark the section that is being read, which from then on counts as read.
-const links = [...document.querySelectorAll("#contents .contents a")];
+const links = [...document.querySelectorAll("#page-contents .contents a")];
 const headings = links.map((link) => document.getElementById(link.hash.slice(1)));
-const contents = document.getElementById("contents");
+const contents = document.getElementById("page-contents");
 if (headings.length) {
   let moved = false; // a look at a chapter's top is not yet reading it
   const mark = () => {

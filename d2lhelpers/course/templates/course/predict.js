@@ -1,5 +1,5 @@
 // Predict, then see: what a prediction is about stays hidden until the reader has made one.
-const words = JSON.parse(document.getElementById("words").textContent);
+const words = JSON.parse(document.getElementById("page-words").textContent);
 const page = document.body.dataset.page;
 
 for (const cell of document.querySelectorAll(".predict")) {

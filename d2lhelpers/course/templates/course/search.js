@@ -1,14 +1,14 @@
 // Search in the headings and the text of all chapters, from the index in the page.
-const words = JSON.parse(document.getElementById("words").textContent);
-const dialog = document.getElementById("search");
+const words = JSON.parse(document.getElementById("page-words").textContent);
+const dialog = document.getElementById("page-search");
 const input = dialog.querySelector("input");
 const list = dialog.querySelector("ol");
 const status = dialog.querySelector("[role=status]");
-const open = document.getElementById("search-button");
+const open = document.getElementById("page-search-button");
 let sections = null; // a promise of them, once they are needed
 
 async function load() { // the index is JSON, deflated, in base64
-  const packed = atob(document.getElementById("index").textContent);
+  const packed = atob(document.getElementById("page-index").textContent);
   const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const chapters = await new Response(unpacked).json();
