@@ -228,7 +228,8 @@ def _numbers(comparisons: Iterable[Comparison], curve: str | None) -> Text:
 
 
 def _line(comparison: Comparison, digits: str) -> Text:
-    a, b = (_side(side, digits) for side in comparison.sides)
+    one_model = len({side.name.partition("/")[0] for side in comparison.sides}) == 1
+    a, b = (_side(side, digits, one_model) for side in comparison.sides)
     zh = [f"{a.zh} {comparison.relation} {b.zh}"]
     en = [f"{a.en} {comparison.relation} {b.en}"]
     if comparison.interval and comparison.noise:
@@ -246,7 +247,8 @@ def _line(comparison: Comparison, digits: str) -> Text:
     return Text(zh="，".join(zh), en=", ".join(en))
 
 
-def _side(side: Sample, digits: str) -> Text:
+def _side(side: Sample, digits: str, one_model: bool) -> Text:
+    """A side's mean, and of what: the variant, and its model where the other side has another."""
     if side.diverged:
         value = Text(zh="发散", en="diverged")
     else:
@@ -254,7 +256,10 @@ def _side(side: Sample, digits: str) -> Text:
         value = (
             Text(zh=f"超过 {number}", en=f"over {number}") if side.bounded else Text(number, number)
         )
-    return Text(*(f"{side.name} {part}".strip() for part in value))
+    name = side.name.partition("/")[2] if one_model else side.name
+    if not name:
+        return value
+    return Text(zh=f"{value.zh}（{name}）", en=f"{value.en} ({name})")
 
 
 def judge_close(a: Tensor, b: Tensor, *, tolerance: float) -> Verdict:

@@ -333,7 +333,7 @@ def test_a_verdict_says_its_mark_and_numbers_in_both_languages():
     zh, en = str(verdict).splitlines()
     for line in (zh, en):
         assert line.startswith("✓ ")
-        for part in ("0.8100", "0.7100", ">", "Net/plain", "Net/bad", "0.0100"):
+        for part in ("0.8100", "0.7100", ">", "plain", "bad", "0.0100"):
             assert part in line
         for end in verdict.comparisons[0].interval:
             assert f"{end:+.4f}" in line
