@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from records import record
+from records import record, write_chapter
 
 import d2lhelpers as d2l
 from d2lhelpers import results
@@ -13,6 +13,7 @@ from d2lhelpers.course import results as writing
 @pytest.fixture
 def empty_course(tmp_path, move_project):
     move_project(tmp_path)
+    write_chapter(tmp_path)
 
 
 def test_mean_and_deviation_over_seeds(empty_course):

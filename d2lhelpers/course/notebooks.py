@@ -45,6 +45,11 @@ def parameters_of(notebook: nbformat.NotebookNode) -> dict:
     return namespace
 
 
+def headline_names(notebook: nbformat.NotebookNode) -> list[str]:
+    """The networks, "model/variant", that stand for the chapter where chapters are compared."""
+    return notebook.metadata.get("d2lhelpers", {}).get("headlines", [])
+
+
 def cell_with_tag(notebook: nbformat.NotebookNode, tag: str) -> nbformat.NotebookNode:
     """The notebook's only cell with this tag.
 

@@ -18,6 +18,7 @@ from ..results import (
     spreads,
     variant_key,
 )
+from .notebooks import headline_names, notebooks, read_notebook
 from .readme import with_section
 
 
@@ -73,8 +74,17 @@ def _key(row: Result) -> tuple:
 
 
 def headlines() -> list[Spread]:
-    """Spreads of the networks that ``results.csv`` has with at least three seeds."""
-    return [spread for spread in spreads(read_results()) if len(spread.rows) >= 3]
+    """Spreads, over three seeds or more, of the networks that stand for their chapters.
+
+    A notebook's metadata names them under ``d2lhelpers.headlines``, "model/variant" each.
+    """
+    names = {path.stem: headline_names(read_notebook(path)) for path in notebooks()}
+    return [
+        spread
+        for spread in spreads(read_results())
+        if len(spread.rows) >= 3
+        and f"{spread.model}/{spread.variant}" in names.get(spread.chapter, ())
+    ]
 
 
 def headline_cells(spread: Spread) -> list[str]:

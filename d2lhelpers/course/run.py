@@ -19,12 +19,13 @@ from .kernels import execute, stop_kernels
 from .notebooks import (
     NotebookFailure,
     build_folder,
+    headline_names,
     parameters_of,
     read_notebook,
     save_outputs,
 )
 from .parameters import check_parameters, quick_parameters
-from .results import headlines, keep_results
+from .results import keep_results
 
 AT_ONCE = 2
 """Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
@@ -246,7 +247,8 @@ def _shown(accuracy: float) -> str:
 
 
 def headline(outcome: Outcome) -> History | None:
-    """The first run of what stands in the table of results, else the first with a test accuracy."""
+    """The first run of the network that stands for the chapter, else the first one tested."""
+    names = headline_names(read_notebook(outcome.path))
     tested = [run for run in outcome.runs if run.test_accuracy]
-    in_table = {"/".join(each[:3]) for each in headlines()}
-    return next((run for run in tested if run.name in in_table), next(iter(tested), None))
+    first = [run for run in tested if run.name.partition("/")[2] in names]
+    return next(iter(first + tested), None)

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from records import record
+from records import record, write_chapter
 
 from d2lhelpers import results
 from d2lhelpers.course import results as writing
@@ -68,9 +68,15 @@ def test_a_chapter_that_trains_all_its_seeds_itself_leaves_no_old_rows(empty_cou
     ]
 
 
-def test_only_headlines_are_in_the_readme(empty_course):
+def test_only_headlines_are_in_the_readme(tmp_path, empty_course):
+    """What a notebook names, once it has run with three seeds; not all that has."""
+    write_chapter(tmp_path)
     writing.add_results([record(seed=s) for s in range(2)])
     assert "Net" not in writing.results_table()
+    writing.add_results(
+        [record(seed=s, name=f"01_good/Net/{v}") for s in range(3) for v in ("plain", "x")]
+    )
+    assert "Net (plain)" in writing.results_table() and "Net (x)" not in writing.results_table()
 
 
 def test_readme_shows_the_results():
@@ -88,6 +94,7 @@ def test_a_readme_without_its_markers_is_told_where_they_belong(text):
 
 def test_two_full_runs_at_once_lose_nothing(tmp_path, empty_course, monkeypatch):
     """Each reads the file before the other has written it, were there no lock."""
+    write_chapter(tmp_path)
     (tmp_path / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
     read = writing.read_results
 
@@ -119,7 +126,8 @@ def test_a_file_that_a_spreadsheet_saved_is_read(empty_course):
     assert results.results_file().read_bytes().startswith(b"chapter,")
 
 
-def test_a_diverged_run_is_a_row_and_no_number_in_the_table(empty_course):
+def test_a_diverged_run_is_a_row_and_no_number_in_the_table(tmp_path, empty_course):
+    write_chapter(tmp_path)
     writing.add_results([record(seed=s) for s in range(3)])
     writing.add_results([record(seed=1, accuracy=float("nan"))])
     assert [row["seed"] for row in results.read_results()] == [0, 1, 2]

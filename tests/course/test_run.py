@@ -42,6 +42,7 @@ def small_course(tmp_path, move_project, monkeypatch):
         "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEED = 0\nEXPERIMENTS = True"
     )
     good = notebook_of(parameters, "print(EPOCHS, SOURCE)", tags=[(0, "parameters")])
+    good.metadata["d2lhelpers"] = {"headlines": ["Net/plain"]}
     bad = notebook_of("x = 1", "# divide\nx / 0")
     nbformat.write(good, tmp_path / "notebooks" / "01_good.ipynb")
     nbformat.write(bad, tmp_path / "notebooks" / "02_bad.ipynb")
