@@ -124,23 +124,21 @@ def _shows_picture(cell: nbformat.NotebookNode) -> bool:
 
 
 def _hide_until_predicted(cells: list[nbformat.NotebookNode]) -> None:
-    """Mark what follows a cell tagged ``predict``: outputs up to the verdict, and the finding."""
+    """Mark what follows a cell tagged ``predict``: outputs up to the last verdict, and findings."""
     for number, cell in enumerate(cells):
         if "predict" not in tags_of(cell):
             continue
-        until = next(
-            (i for i in range(number + 1, len(cells)) if _ends_experiment(cells[i])), len(cells)
+        about = list(
+            itertools.takewhile(lambda each: not _ends_experiment(each), cells[number + 1 :])
         )
-        verdicts = [i for i in range(number + 1, until) if _has_verdict(cells[i])]
+        verdicts = [i for i, each in enumerate(about) if _has_verdict(each)]
         if not verdicts:  # nothing to predict in what is stored
             continue
-        finding = verdicts[-1] + 1
-        hidden = [c for c in cells[number + 1 : finding] if c.cell_type == "code"]
-        if finding < until and cells[finding].cell_type == "markdown":
-            hidden.append(cells[finding])
         cell.metadata.page["predict"] = True
-        for each in hidden:
-            each.metadata.page["prediction"] = cell.metadata.page["anchor"]
+        for i, each in enumerate(about):
+            outcome = each.cell_type == "code" and i <= verdicts[-1]
+            if outcome or "finding" in tags_of(each):
+                each.metadata.page["prediction"] = cell.metadata.page["anchor"]
 
 
 def _ends_experiment(cell: nbformat.NotebookNode) -> bool:

@@ -170,6 +170,22 @@ def findings_have_their_marks(notebook):
     return problems
 
 
+def findings_are_predicted(notebook):
+    """Before a verdict that a finding is about, in its section, the reader is asked to predict."""
+    problems, asked = [], set()
+    claims = {
+        cell.metadata.finding["verdict"] for cell in notebook.cells if "finding" in cell.metadata
+    }
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("#"):
+            asked -= tags(cell)
+        if "predict" in tags(cell):
+            asked |= tags(cell)
+        if cell.id in claims and not {"zh", "en"} <= asked:
+            problems.append(f"{cell.id}: nobody is asked to predict it")
+    return problems
+
+
 def marks_of(cell):
     """The marks in a cell's stored outputs, each once."""
     texts = (
@@ -274,6 +290,7 @@ RULES = [
     parameters_are_set_once,
     quick_parameters_are_known,
     findings_have_their_marks,
+    findings_are_predicted,
     cells_are_short,
     images_have_alt_text,
     figures_have_alt_text,
@@ -322,6 +339,10 @@ def small_notebook():
             "print(EPOCHS)",
             execution_count=2,
             outputs=[nbformat.v4.new_output("stream", text="1\n")],
+        ),
+        *(
+            nbformat.v4.new_markdown_cell(text, metadata={"tags": [language, "predict"]})
+            for language, text in {"zh": "先预测：✓、✗ 还是 ?", "en": "Predict: ✓, ✗ or ?"}.items()
         ),
         nbformat.v4.new_code_cell(
             'd2l.judge(a, ">", b)',
@@ -380,12 +401,12 @@ def _quick(**parameters):
 
 def _other_mark(notebook):
     """As after a run that came out differently."""
-    for output in notebook.cells[4].outputs:
+    for output in notebook.cells[6].outputs:
         output.data["text/plain"] = output.data["text/plain"].replace("✓", "✗")
 
 
 def _ignore(notebook):
-    for cell in notebook.cells[3:5]:
+    for cell in (notebook.cells[3], notebook.cells[6]):
         cell.metadata["tags"] = ["nbval-ignore-output"]
 
 
@@ -419,10 +440,11 @@ BREAKS = [
     (quick_parameters_are_known, _quick(SEEDS=0)),
     (quick_parameters_are_known, _quick(SEEDS=["0"])),
     (findings_have_their_marks, _other_mark),
-    (findings_have_their_marks, lambda notebook: notebook.cells[4].outputs.clear()),
-    (findings_have_their_marks, lambda notebook: notebook.cells.pop(4)),
-    (findings_have_their_marks, lambda notebook: notebook.cells.pop(5)),
-    (findings_have_their_marks, _edit(6, "It holds", "(draft) It holds")),
+    (findings_have_their_marks, lambda notebook: notebook.cells[6].outputs.clear()),
+    (findings_have_their_marks, lambda notebook: notebook.cells.pop(6)),
+    (findings_have_their_marks, lambda notebook: notebook.cells.pop(7)),
+    (findings_have_their_marks, _edit(8, "It holds", "(draft) It holds")),
+    (findings_are_predicted, lambda notebook: notebook.cells.pop(5)),
     (cells_are_short, _edit(3, "print(EPOCHS)", "x = 1\n" * 26)),
     (images_have_alt_text, _edit(0, "- 一", "![](figure.png)")),
     (figures_have_alt_text, _figure([], [])),

@@ -186,8 +186,11 @@ def test_outputs_and_finding_belong_to_the_prediction():
         code(shown(image_png="AAAA")),
         text("How to read it."),
         code(said("✓ Holds: yes.")),
-        text("It held since …"),
+        text("It held since …", "finding"),
+        code(said("✗ Does not hold: no.")),
+        text("It did not since …", "finding"),
         text("More."),
+        code(said("1")),
         text("## B"),
         text("Predict.", "predict"),
         code(said("? Cannot tell: no.")),
@@ -195,9 +198,11 @@ def test_outputs_and_finding_belong_to_the_prediction():
         text("Predict, with nothing stored to be hidden.", "predict"),
         code(),
     )
-    assert [cell["id"] for cell in found.select(".predict")] == ["cell-1", "cell-8"]
+    assert [cell["id"] for cell in found.select(".predict")] == ["cell-1", "cell-11"]
     about = {cell["id"]: cell["data-prediction"] for cell in found.select("[data-prediction]")}
-    assert about == {"cell-2": "cell-1", "cell-4": "cell-1", "cell-5": "cell-1", "cell-9": "cell-8"}
+    assert about == dict.fromkeys(("cell-2", *(f"cell-{n}" for n in range(4, 8))), "cell-1") | {
+        "cell-12": "cell-11"
+    }
     marks = [button["data-mark"] for button in found.select("#cell-1 button")]
     assert marks == ["✓", "✗", "?", ""]
 
