@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,9 @@ def _keep_words(output: nbformat.NotebookNode, language: str) -> None:
     html = output.get("data", {}).get("text/html", "")
     both = f'data-languages="{" ".join(LANGUAGES)}"'
     if both in html:
-        output.data["text/html"] = html.replace(both, f'data-languages="{language}"')
+        html = html.replace(both, f'data-languages="{language}"')
+        line = list(LANGUAGES).index(language) + 1  # its still picture's description has one each
+        output.data["text/html"] = re.sub(r'alt="([^"\n]*)\n([^"]*)"', rf'alt="\{line}"', html)
 
 
 def _let_speak(cell: nbformat.NotebookNode, language: str) -> None:

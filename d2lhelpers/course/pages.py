@@ -8,12 +8,11 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
 from ..exercises import EXERCISES
 from .editions import FOLDED, tags_of
 from .notebooks import EXERCISE
-from .pictures import picture_kind
+from .pictures import picture_address, picture_kind
 from .prose import Heading, plain_text, to_html
 from .stamp import BADGE
 from .words import WORDS
@@ -190,13 +189,9 @@ def _exporter(language: str) -> Any:
         return said(text) if is_verdict else f'<pre tabindex="0">{ansi2html(text)}</pre>'
 
     def picture(output: nbformat.NotebookNode, kind: str) -> str:
-        data, about = output.data[kind], output.metadata.get(kind, {})
-        if kind == "image/svg+xml":
-            # As an image of its own: its ids and styles stay apart from the page's.
-            source = f"data:{kind},{quote(data, safe=' =:;/,()<>')}".replace("\n", " ")
-        else:
-            source = f"data:{kind};base64,{''.join(data.split())}"
+        about = output.metadata.get(kind, {})
         width = f' width="{about["width"]}"' if "width" in about else ""
+        source = picture_address(output.data[kind], kind)
         return f'<img src="{source}" alt="{escape(about.get("alt", ""))}"{width}>'
 
     exporter = HTMLExporter(

@@ -128,7 +128,8 @@ def test_every_output_is_shown(site, language, name):
     blocks = read_page(site, language, name).select("main div.cell.code")
     for block, cell in zip(blocks, cells, strict=True):
         shown = block.select(".output > *")
-        kinds = [key for key, _ in itertools.groupby(cell.outputs, lambda o: o.get("name", id(o)))]
+        outputs = [o for o in cell.outputs if "describes" not in o.get("metadata", {})]
+        kinds = [key for key, _ in itertools.groupby(outputs, lambda o: o.get("name", id(o)))]
         assert len(shown) >= len(kinds), cell.id  # what was printed in several goes is one block
 
 
@@ -153,6 +154,12 @@ def test_both_languages_have_the_same_places(site, name):
         for language in OTHER
     ]
     assert places[0] == places[1] and len(places[0]) == len(set(places[0]))
+
+
+@languages
+@pages
+def test_a_page_is_light(site, name, language):
+    assert (site / language / f"{name}.html").stat().st_size <= 1_000_000
 
 
 @pages

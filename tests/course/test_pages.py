@@ -1,15 +1,19 @@
 """A chapter's page: any output that a notebook may hold, folds, cards, predictions, formulas."""
 
 import base64
+import io
 import re
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from d2lhelpers.course import pages
 from d2lhelpers.course.formulas import formula
+from d2lhelpers.course.pictures import picture_address
 from d2lhelpers.course.prose import to_html
 
 TITLE = new_markdown_cell("# Title\n\nSummary.", id="title-en")
@@ -87,6 +91,19 @@ def test_a_picture_s_description_is_its_alternative_text_and_not_said_twice():
     description = new_output("display_data", {"text/plain": "a dot"}, metadata={"describes": "i"})
     block = parse(text("## A"), code(image, description)).select_one(".output")
     assert block.img["alt"] == "a dot" and block.get_text().strip() == ""
+
+
+def test_pictures_lose_bytes_but_nothing_that_can_be_seen():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8).repeat(40, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    png = base64.b64encode(file.getvalue()).decode()
+    address = picture_address(png, "image/png")
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        assert (np.asarray(image) == pixels).all() and len(address) < len(png)
+    svg = '<svg width="9">\n  <path d="M 1.234567 20"/>\n  <text>0.12345</text>\n</svg>'
+    address = unquote(picture_address(svg, "image/svg+xml"))
+    assert '<svg width="9"><path d="M 1.23 20"/><text>0.12345</text></svg>' in address
 
 
 # ---------------------------------------------------------------------------------------- text
