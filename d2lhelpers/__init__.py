@@ -7,7 +7,7 @@ Everything that a notebook needs is importable from here:
 True
 """
 
-from ._first_edition import is_higher, verdict
+from ._first_edition import is_higher, one_cycle, verdict
 from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board
@@ -83,6 +83,7 @@ __all__ = [
     "load_cifar10",
     "load_mnist",
     "load_protocol_data",
+    "one_cycle",
     "over_seeds",
     "plot_confusion",
     "plot_history",
