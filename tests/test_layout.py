@@ -21,8 +21,6 @@ EXPECTED = {
     "draw_block",
     "hint",
     "is_interactive",
-    "judge_close",
-    "run_experiment",
     "solution",
     "try_all_gpus",
     "use_language",
