@@ -216,5 +216,5 @@ def test_numbers_of_the_notes_epoch_by_hand(resnet_chapter):
     found = resnet_chapter["notes_epoch"](net, [(X[:20], y[:20]), (X[20:], y[20:])], optimizer)
     expected = nn.functional.cross_entropy(net(X), y).item()
     assert found["loss"] == pytest.approx(expected, rel=1e-2)  # bfloat16 where it is fast
-    right = d2l.count_correct(net(X), y) / 30
+    right = d2l.accuracy(net(X), y)
     assert found["before"] == pytest.approx(right, abs=0.04) and found["after"] == found["before"]

@@ -204,7 +204,7 @@ def test_full_run_takes_the_other_seeds_first(small_course, trained):
     assert command.main(["run", "--full", "--seeds", "0", "1", "2", "--", str(path)]) == 0
     headline = {"EXPERIMENTS": False}
     assert trained == [(path.stem, {"SEED": s} | headline) for s in (1, 2)] + [(path.stem, {})]
-    assert [row["seed"] for row in results.read_results()] == [1, 2, 0]
+    assert [row.seed for row in results.read_results()] == [1, 2, 0]
     assert "(3 seeds)" in (small_course / "README.md").read_text(encoding="utf-8")
     assert files.outputs_are_current(files.read_notebook(path))
 
@@ -214,7 +214,7 @@ def test_seeds_alone_add_results_and_store_no_outputs(small_course, trained):
     before = path.read_bytes()
     assert command.main(["run", str(path), "--seeds", "0", "3"]) == 0
     assert trained == [(path.stem, {"SEED": s, "EXPERIMENTS": False}) for s in (0, 3)]
-    assert [row["seed"] for row in results.read_results()] == [0, 3]
+    assert [row.seed for row in results.read_results()] == [0, 3]
     assert path.read_bytes() == before
 
 
@@ -229,7 +229,7 @@ def test_a_failed_run_changes_nothing_and_keeps_what_went_before(small_course, t
     before = paths[1].read_bytes()
     assert command.main(["run", "--full", *seeds, "--", *map(str, paths)]) == 1
     assert "02_bad.ipynb: cell 2 of 2 failed" in capsys.readouterr().err
-    assert {row["chapter"] for row in results.read_results()} == {"01_good"}
+    assert {row.chapter for row in results.read_results()} == {"01_good"}
     assert "01_good" in (small_course / "README.md").read_text(encoding="utf-8")
     assert paths[1].read_bytes() == before
 
