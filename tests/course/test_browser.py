@@ -316,7 +316,7 @@ def experiment(tmp_path_factory):
         nbformat.v4.new_markdown_cell("## A", id="a-en"),
         nbformat.v4.new_markdown_cell("Predict.", id="p-en", metadata={"tags": ["predict"]}),
         nbformat.v4.new_code_cell("1", id="v"),
-        nbformat.v4.new_markdown_cell("The finding.", id="f-en"),
+        nbformat.v4.new_markdown_cell("The finding.", id="f-en", metadata={"tags": ["finding"]}),
         nbformat.v4.new_markdown_cell("## B", id="b-en"),
         nbformat.v4.new_code_cell("2", id="live"),
     ]
