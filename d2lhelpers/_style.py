@@ -71,11 +71,10 @@ def _show_sharp_figures() -> None:
         return None if _has_images(figure) else print_figure(figure, "svg", metadata={"Date": None})
 
     def png(figure: Figure) -> tuple[bytes, dict[str, int]]:
-        dpi = 2 * figure.dpi if _has_images(figure) else figure.dpi
-        data = print_figure(figure, "png", dpi=dpi)
+        scale = 2 if _has_images(figure) else 1
+        data = print_figure(figure, "png", dpi=scale * figure.dpi)
         width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))  # of its header
-        scale = figure.dpi / dpi
-        return data, {"width": round(scale * width), "height": round(scale * height)}
+        return data, {"width": round(width / scale), "height": round(height / scale)}
 
     formatters = get_ipython().display_formatter.formatters
     formatters["image/svg+xml"].for_type(Figure, svg)
