@@ -16,16 +16,12 @@ LINES = 320
 EXPECTED = {
     "History",
     "ImageData",
-    "Text",
-    "correct_mask",
-    "draw_block",
     "hint",
-    "is_interactive",
     "solution",
     "try_all_gpus",
     "use_language",
 }
-"""Exported for readers' own code, and for chapters still to come, though none calls them yet."""
+"""Exported for readers' own code, though no chapter calls them."""
 MODULES = {"results"}
 """Not exported, but imported by chapters that compare with stored runs."""
 
