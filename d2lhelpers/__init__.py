@@ -11,7 +11,7 @@ from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board
 from .confusion import plot_confusion
-from .data import ImageData, load_cifar10, load_mnist
+from .data import load_cifar10, load_mnist
 from .device import device_report, try_all_gpus, try_gpu
 from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
@@ -19,7 +19,7 @@ from .evidence import judge, judge_close
 from .exercises import check, hint, solution
 from .experiment import run_experiment
 from .features import show_feature_maps, show_filters
-from .history import History, table
+from .history import table
 from .images import show_images, show_worst
 from .live import live
 from .metrics import accuracy, confusion_matrix
@@ -46,8 +46,6 @@ from .training import DivergedError, train
 
 __all__ = [
     "DivergedError",
-    "History",
-    "ImageData",
     "accuracy",
     "check",
     "confusion_matrix",

@@ -7,7 +7,8 @@ import math
 import pytest
 from figures import history
 
-from d2lhelpers import History, table, use_language
+from d2lhelpers import table, use_language
+from d2lhelpers.history import History
 from d2lhelpers.results import Result
 
 

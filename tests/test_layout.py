@@ -14,8 +14,6 @@ from d2lhelpers.course import notebooks as files
 PACKAGE = Path(d2lhelpers.__file__).parent
 LINES = 320
 EXPECTED = {
-    "History",
-    "ImageData",
     "hint",
     "solution",
     "try_all_gpus",

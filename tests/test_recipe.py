@@ -9,6 +9,7 @@ from torch import nn
 
 import d2lhelpers as d2l
 from d2lhelpers import recipe, training
+from d2lhelpers.history import History
 from d2lhelpers.recipe import best_rate
 
 
@@ -137,7 +138,7 @@ def trials(**accuracy):
     fields = dict.fromkeys(("source", "device", "precision", "log_dir", "name"), "")
     fields |= {"seed": 0, "parameters": 1, "multiply_adds": 1, "started": 0.0}
     return {
-        float(rate.strip("r").replace("_", ".")): d2l.History(
+        float(rate.strip("r").replace("_", ".")): History(
             **fields, validation_accuracy=[0, a], validation_loss=[1, 1 - a]
         )
         for rate, a in accuracy.items()

@@ -12,12 +12,13 @@ import nbformat
 import pytest
 import wide
 
-from d2lhelpers import History, results
 from d2lhelpers import __main__ as command
+from d2lhelpers import results
 from d2lhelpers._paths import folder, project_folder
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course import parameters, run
 from d2lhelpers.course import results as kept
+from d2lhelpers.history import History
 from d2lhelpers.sources import Found
 
 ROOT = project_folder()
