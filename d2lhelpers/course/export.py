@@ -47,6 +47,9 @@ def export(language: str, folder: Path) -> list[Path]:
     shared = _shared(language, chapters)
     files[target / "index.html"] = _home(chapters, shared)
     for number, chapter in enumerate(chapters):
+        preview = _preview(chapter, language, shared["address"])
+        if preview:
+            files[target / f"{chapter.name}.png"] = chapter.preview
         files[target / f"{chapter.name}.html"] = _template("chapter.html.j2").render(
             shared,
             page=chapter.name,
@@ -56,6 +59,7 @@ def export(language: str, folder: Path) -> list[Path]:
             previous=chapters[number - 1] if number else None,
             next=chapters[number + 1] if number + 1 < len(chapters) else None,
             links=_links(chapter.name, shared["address"]),
+            preview=preview,
         )
     root = {"words": WORDS, "languages": LANGUAGES, "style": shared["style"]}
     files[folder / "index.html"] = _template("entrance.html.j2").render(root)
@@ -64,7 +68,8 @@ def export(language: str, folder: Path) -> list[Path]:
     files[folder / "404.html"] = _template("404.html.j2").render(root, base=base)
     target.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
-        write_atomically(path, lambda partial, text=text: partial.write_text(text, "utf-8"))
+        data = text if isinstance(text, bytes) else text.encode()
+        write_atomically(path, lambda partial, data=data: partial.write_bytes(data))
     return list(files)
 
 
@@ -95,6 +100,14 @@ def _links(name: str, address: str) -> dict[str, str]:
         return {}
     view = f"{address}/blob/main/notebooks/{name}.ipynb"
     return {"colab": colab_link(f"{name}.ipynb", address), "view": view}
+
+
+def _preview(chapter: Chapter, language: str, address: str) -> str:
+    """The address of the picture beside a link to the chapter; a relative one will not do there."""
+    if not (address and chapter.preview):
+        return ""
+    owner, name = address.split("/")[-2:]
+    return f"https://{owner}.github.io/{name}/{language}/{chapter.name}.png"
 
 
 def _home(chapters: list[Chapter], shared: dict[str, Any]) -> str:

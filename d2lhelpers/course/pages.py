@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..exercises import EXERCISES
 from .editions import FOLDED, tags_of
 from .notebooks import EXERCISE
-from .pictures import picture_address, picture_kind
+from .pictures import first_png, picture_address, picture_kind
 from .prose import Heading, plain_text, to_html
 from .stamp import BADGE
 from .words import WORDS
@@ -27,7 +27,8 @@ _VERDICT = re.compile(r"\s*([✓✗?])\s+(?:([^:：\n]{1,24})[:：]\s*)?(.*)", r
 class Chapter(NamedTuple):
     """A chapter's page without its frame.
 
-    ``sections`` has the text of each heading's section, for the search.
+    ``sections`` has the text of each heading's section, for the search; ``preview`` is the first
+    stored PNG, b"" where there is none.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Chapter(NamedTuple):
     headings: list[Heading]
     sections: list[tuple[str, str, str]]
     html: str
+    preview: bytes
 
 
 def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Chapter:
@@ -64,6 +66,7 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
             if EXERCISE in tags_of(cell):
                 page["exercise"] = _exercise(cell.source, language)
         cell.metadata["page"] = page
+    preview = first_png(edition.cells)
     _fold_setup(edition.cells)
     _hide_until_predicted(edition.cells)
     exporter = _exporter(language)
@@ -76,6 +79,7 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
         headings[1:],
         list(_sections(edition.cells)),
         html,
+        preview,
     )
 
 

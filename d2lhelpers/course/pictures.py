@@ -8,6 +8,7 @@ import io
 import itertools
 import mimetypes
 import re
+from collections.abc import Iterable
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,13 @@ def describe_images(cell: nbformat.NotebookNode, language: str) -> None:
             )
         elif picture_kind(output) and _is_description(following):
             _metadata(output)["alt"] = following.data["text/plain"]
+
+
+def first_png(cells: Iterable[nbformat.NotebookNode]) -> bytes:
+    """The first PNG among the cells' outputs, b"" where there is none."""
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    found = (output.data["image/png"] for output in outputs if picture_kind(output) == "image/png")
+    return base64.b64decode(next(found, ""))
 
 
 def picture_address(data: str, kind: str) -> str:

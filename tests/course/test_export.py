@@ -229,6 +229,9 @@ def test_a_published_chapter_can_be_run_and_viewed_and_needs_no_badge(tmp_path, 
     colab = stamp.colab_link(path.name, address)
     assert [link["href"] for link in page.find_all("a") if "colab" in link["href"]] == [colab]
     assert page.find("a", href=f"{address}/blob/main/notebooks/{path.name}")
+    preview = page.find("meta", property="og:image")["content"]
+    assert preview == f"https://someone.github.io/course/en/{path.stem}.png"
+    assert (tmp_path / "en" / f"{path.stem}.png").read_bytes().startswith(b"\x89PNG")
     missing = BeautifulSoup((tmp_path / "404.html").read_text("utf-8"), "html.parser")
     assert {link["href"] for link in missing.select("a")} == {
         "/course/zh/index.html",
