@@ -51,6 +51,7 @@ def use_style() -> None:
             "legend.fontsize": "medium",
             "figure.titlesize": "large",
             "image.interpolation": "nearest",
+            "axes.formatter.min_exponent": 4,  # 100, not 10², on logarithmic axes
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": plt.cycler(color=COLOURS),

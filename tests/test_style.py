@@ -125,6 +125,20 @@ def test_a_chosen_font_is_used(setting, before):
         assert_is_tidy(plt.gcf())  # no sign is missing either
 
 
+def test_logarithmic_axes_have_plain_ticks():
+    with plt.rc_context():
+        d2l.use_style()
+        figure, ax = plt.subplots()
+        ax.loglog([0.01, 100], [40, 500])
+        figure.canvas.draw()
+        texts = [
+            tick.get_text() for tick in ax.get_xticklabels() + ax.get_yticklabels(which="both")
+        ]
+        assert any("{0.01}" in text for text in texts) and any("{60}" in text for text in texts)
+        assert not [text for text in texts if "^" in text]
+        plt.close(figure)
+
+
 def test_style_for_plots_of_ones_own():
     with plt.rc_context():
         d2l.use_style()
