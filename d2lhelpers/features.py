@@ -136,9 +136,9 @@ def show_feature_maps(
     describe_figure(
         figure,
         Text(
-            zh=f"{heading}：第 {name} 层（{kind}）对一张图像的输出，{len(maps)} 个通道，"
-            f"每个 {size}，数值从 {low:.2g} 到 {high:.2g}，平均反应最强的是 channel {strongest}。",
-            en=f"{heading}: what layer {name} ({kind}) puts out for one image, {len(maps)} "
+            zh=f"{heading}：{kind} 层对一张图像的输出，{len(maps)} 个通道，每个 {size}，"
+            f"数值从 {low:.2g} 到 {high:.2g}，平均反应最强的是 channel {strongest}。",
+            en=f"{heading}: what the {kind} layer puts out for one image, {len(maps)} "
             f"channel{'s' if len(maps) > 1 else ''} of {size}, values from {low:.2g} to "
             f"{high:.2g}; channel {strongest} responds most strongly on average.",
         ),

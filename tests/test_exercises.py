@@ -3,7 +3,6 @@
 import ast
 import copy
 import re
-from itertools import pairwise
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 import d2lhelpers as d2l
 from d2lhelpers import exercises
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.exercises import alexnet, batch_norm, resnet, vgg
+from d2lhelpers.exercises import alexnet, batch_norm, resnet
 
 HAN = r"[\u4e00-\u9fff]"
 
@@ -24,6 +23,13 @@ def other_corr2d(X, K):
 
 def other_grouped_conv(X, weight, groups):
     return F.conv2d(X, weight, groups=groups)
+
+
+def other_unit_signals(net, X):
+    """Measured with hooks, in as many passes as there are layers."""
+    for name in d2l.layer_signals(net, X):
+        net.get_submodule(name).weight.data /= d2l.layer_signals(net, X)[name]
+    return net
 
 
 class OtherBlock(nn.Module):
@@ -47,7 +53,9 @@ RIGHT = {
     "1.3": [other_corr2d],
     "2.2": [lambda X, p: F.dropout(X, p)],
     "2.3": [other_grouped_conv],
-    "4.2": [lambda X, weight, bias: torch.einsum("nchw,oc->nohw", X, weight) + bias[:, None, None]],
+    "3.3": [other_unit_signals],
+    "4.2": [lambda features, weight: F.conv2d(features, weight[:, :, None, None])],
+    "4.3": [lambda block, window: block(window[None])[0].flatten(1)[:, window[0].numel() // 2]],
     "6.2": [lambda X, g, b, e: F.batch_norm(X, None, None, g, b, training=True, eps=e)],
     "6.3": [nn.utils.fuse_conv_bn_eval],
     "7.3": [OtherBlock],
@@ -84,31 +92,62 @@ def fields_with_own_stride(layers):
     return size
 
 
-def one_relu_block(convs, in_channels, channels):
-    widths = [in_channels] + [channels] * convs
-    convs = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
-    return nn.Sequential(*convs, nn.ReLU(), nn.MaxPool2d(2))
+def all_measured_at_once(net, X):
+    for name, size in d2l.layer_signals(net, X).items():
+        net.get_submodule(name).weight.data /= size
+    return net
 
 
-def same_width_block(convs, in_channels, channels):
-    layers = [nn.Conv2d(in_channels, channels, 3, padding=1) for _ in range(convs)]
-    return nn.Sequential(*layers, nn.ReLU(), nn.MaxPool2d(2))
+def unit_variance(net, X):
+    for layer in net:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.data /= layer(X).std()
+        X = layer(X)
+    return net
 
 
-def shrinking_block(convs, in_channels, channels):
-    block = vgg.build_block(convs, in_channels, channels)
-    for conv in block[:-1:2]:
-        conv.padding = (0, 0)
-    return block
+def sent_on_too_early(net, X):
+    for layer in net:
+        Y = layer(X)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.data /= Y.square().mean().sqrt()
+        X = Y
+    return net
 
 
-def average_pooled_block(convs, in_channels, channels):
-    return nn.Sequential(*vgg.build_block(convs, in_channels, channels)[:-1], nn.AvgPool2d(2))
+def scaled_by_channel(net, X):
+    for layer in net:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            Y = layer(X).transpose(0, 1).flatten(1)
+            size = Y.square().mean(1).sqrt()
+            layer.weight.data /= size.view(-1, *[1] * (layer.weight.ndim - 1))
+        X = layer(X)
+    return net
 
 
-def reshaped_conv1x1(X, weight, bias):
-    N, C, H, W = X.shape
-    return (X.reshape(N, H, W, C) @ weight.T + bias).movedim(-1, 1)
+def reshaped_maps(features, weight):
+    N, C, H, W = features.shape
+    return (features.reshape(N, H, W, C) @ weight.T).movedim(-1, 1)
+
+
+def flat_maps(features, weight):
+    """The right means, but the same number in all cells."""
+    scores = features.mean(dim=(2, 3)) @ weight.T
+    return scores[:, :, None, None].expand(-1, -1, *features.shape[2:])
+
+
+def block_without(kind):
+    def answer(block, window):
+        values = window.flatten()
+        for layer in block:
+            if isinstance(layer, nn.Conv2d):
+                bias = 0 if kind == "bias" else layer.bias
+                values = layer.weight.flatten(1) @ values + bias
+            elif kind != "ReLU":
+                values = layer(values)
+        return values
+
+    return answer
 
 
 class PlainList(nn.Module):
@@ -230,14 +269,26 @@ WRONG = {
     "2.3": [groups_by_output_only, groups_summed],
     "3.1": [25_088, 50_176],
     "3.2": [fields_without_strides, fields_with_own_stride],
-    "3.3": [one_relu_block, same_width_block, average_pooled_block, shrinking_block],
-    "4.1": [30_720, 30_880, 31_621_120, 62_914_560],
-    "4.2": [reshaped_conv1x1, lambda X, weight, bias: X.movedim(1, -1) @ weight.T + bias],
+    "3.3": [
+        lambda net, X: net,
+        lambda net, X: None,
+        all_measured_at_once,
+        unit_variance,
+        sent_on_too_early,
+        scaled_by_channel,
+    ],
+    "4.1": [10_240, 10_320, 5_944_320, 11_796_480],
+    "4.2": [
+        reshaped_maps,
+        flat_maps,
+        lambda features, weight: features.movedim(1, -1) @ weight.T,
+        lambda features, weight: features.mean(dim=(2, 3)) @ weight.T,
+    ],
     "4.3": [
-        lambda k, inputs, outputs: (2 / (k * k * outputs)) ** 0.5,
-        lambda k, inputs, outputs: (1 / (k * k * inputs)) ** 0.5,
-        lambda k, inputs, outputs: (2 / inputs) ** 0.5,
-        lambda k, inputs, outputs: 0.01,
+        block_without("bias"),
+        block_without("ReLU"),
+        lambda block, window: block(window[None])[0],
+        lambda block, window: block(window[None])[0, :, 0, 0],
     ],
     "5.1": [12_832, 6_912, 13_888],
     "5.2": [

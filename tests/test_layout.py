@@ -18,10 +18,10 @@ EXPECTED = {
     "ImageData",
     "Text",
     "correct_mask",
-    "draw_block",
     "hint",
     "is_interactive",
     "solution",
+    "standard_error",
     "try_all_gpus",
     "use_language",
 }

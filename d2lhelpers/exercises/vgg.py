@@ -1,10 +1,11 @@
-"""Exercises of chapter 3: sizes, receptive fields, and the VGG block."""
+"""Exercises of chapter 3: sizes, receptive fields, and initial weights."""
+
+import copy
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, max_pool2d, relu
 
-from ..nets import count_parameters
+from ..nets import init_he, layer_signals
 from ..say import Text
 from .base import Exercise, Wrong, filled_in, is_number, must_be_number, must_equal
 
@@ -47,38 +48,42 @@ def check_field_size(answer):
             )
 
 
-def build_block(convs, in_channels, channels):
-    layers = []
-    for i in range(convs):
-        inputs = in_channels if i == 0 else channels
-        layers += [nn.Conv2d(inputs, channels, kernel_size=3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.MaxPool2d(kernel_size=2, stride=2))
+def unit_signals(net, X):
+    for layer in net:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.data /= layer(X).detach().square().mean().sqrt()
+        X = layer(X)
+    return net
 
 
-def check_build_block(answer):
-    for convs, in_channels, channels in ((1, 3, 8), (2, 8, 16), (3, 4, 4)):
-        block = filled_in(answer(convs, in_channels, channels))
-        where = f"({convs}, {in_channels}, {channels})"
-        if not isinstance(block, nn.Module):
-            given = type(block).__name__
+def check_unit_signals(answer):
+    for image, layers in (
+        ((3, 8, 8), [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6**2, 5)]),
+        ((4, 6, 6), [nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten()]),
+        ((7,), [nn.Linear(7, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 3)]),
+    ):
+        net, X = nn.Sequential(*layers).apply(init_he), 3 * torch.randn(16, *image)
+        before = copy.deepcopy(net)
+        found = filled_in(answer(net, X))
+        if not isinstance(found, nn.Module):
+            given = type(found).__name__
+            raise Wrong(f"应返回网络，得到的是 {given}。", f"Expected the network, got {given}.")
+        _must_be_scaled(found, before)
+        sizes = torch.tensor(list(layer_signals(found, X).values()))
+        where = Text(f"{len(sizes)} 个带权重的层", f"{len(sizes)} layers with weights")
+        must_equal(sizes, torch.ones_like(sizes), where, tolerance=1e-3)
+
+
+def _must_be_scaled(net, before):
+    """The weights of each layer are those of before times one positive number; biases are zero."""
+    for (name, new), old in zip(net.named_parameters(), before.parameters(), strict=True):
+        factor = new.norm() / old.norm() if old.any() else 0
+        if not torch.allclose(new, factor * old, rtol=1e-4, atol=1e-6):
             raise Wrong(
-                f"应返回 nn.Module，得到的是 {given}。", f"Expected an nn.Module, got {given}."
+                f"{name}：每层的权重只能整体乘一个正数，偏置仍是零。",
+                f"{name}: a layer's weights may only be multiplied by one positive number, and "
+                "biases stay zero.",
             )
-        layers = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
-        expected = channels * (9 * in_channels + 1) + (convs - 1) * channels * (9 * channels + 1)
-        if len(layers) != convs or count_parameters(block) != expected:
-            count = count_parameters(block)
-            raise Wrong(
-                f"{where}：卷积 {len(layers)} 个（应有 {convs} 个），参数 {count:,} 个（应有 "
-                f"{expected:,} 个）。",
-                f"{where}: convolutions {len(layers)} (expected {convs}), parameters {count:,} "
-                f"(expected {expected:,}).",
-            )
-        X = torch.randn(2, in_channels, 8, 12)
-        Y = X
-        for layer in layers:
-            Y = relu(conv2d(Y, layer.weight, layer.bias, padding=1))
-        must_equal(block(X), max_pool2d(Y, 2), Text(where, where))
 
 
 EXERCISES = (
@@ -121,17 +126,19 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        check=check_build_block,
+        check=check_unit_signals,
         hint=Text(
-            "只有第一个卷积的输入通道不同；每个卷积后面都跟一个 ReLU，最后池化一次。",
-            "Only the first convolution has other input channels; a ReLU follows each convolution, "
-            "and pooling comes once, at the end.",
+            "从前往后，一层一层来：先看这一层的输出多大，除掉，再让信号传到下一层。",
+            "Go from front to back: see how large this layer's output is, divide by that, and only "
+            "then send the signal on to the next layer.",
         ),
-        solution=build_block,
+        solution=unit_signals,
         why=Text(
-            "3×3 的卷积填充 1，边长不变，减半全靠池化，所以块可以随意堆叠。",
-            "With a padding of 1 a 3×3 convolution keeps the size and pooling alone halves it, so "
-            "blocks can be stacked at will.",
+            "偏置是零，输出就和权重成正比，除一次就够了。He 的公式靠假设算出方差，这里直接量，"
+            "所以什么激活函数都行；每层只能在前面各层改好以后再量。",
+            "With biases of zero an output is proportional to the weights, so one division is "
+            "enough. He's formula works the variance out from assumptions; measuring works with "
+            "any activation. A layer must be measured after those before it have been put right.",
         ),
     ),
 )
