@@ -56,12 +56,26 @@ def test_nin_layers(nin_chapter):
 
 def test_small_nin(nin_chapter):
     nin_cifar = nin_chapter["nin_cifar"]
-    counts = {head: d2l.count_parameters(nin_cifar(head)) for head in ("average", "max", "dense")}
+    heads = ("average", "max", "dense")
+    counts = {head: d2l.count_parameters(nin_cifar(head=head)) for head in heads}
     assert counts["max"] == counts["average"] == counts["dense"] - (10 * 8 * 8 * 10 + 10)
-    for head in counts:
-        net = nin_cifar(head)
+    for head in heads:
+        net = nin_cifar(head=head)
         assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
         assert 5e6 < d2l.count_multiply_adds(net, (3, 32, 32)) < 25e6
+
+
+def test_without_its_1x1_layers_the_net_costs_as_much(nin_chapter):
+    """The last 1×1 convolution is the classifier and stays."""
+    with_ones = nin_chapter["nin_cifar"](nin_chapter["SMALL"])
+    without = nin_chapter["nin_cifar"](nin_chapter["PLAIN"])
+    kernels = [conv.kernel_size[0] for conv in convolutions(without)]
+    assert kernels == [5, 5, 3, 1]
+    assert without[6][-1].out_channels == 10  # no ReLU after it
+    work = [d2l.count_multiply_adds(net, (3, 32, 32)) for net in (with_ones, without)]
+    assert work[1] == pytest.approx(work[0], rel=0.01)
+    sizes = [d2l.count_parameters(net) for net in (with_ones, without)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
 
 
 def test_small_nin_is_narrower_by_a_quarter_and_a_third(nin_chapter):
@@ -86,31 +100,29 @@ def test_block_is_a_sliding_mlp(nin_chapter):
 @pytest.mark.parametrize("head", ["average", "max"])
 def test_scores_are_pooled_maps(nin_chapter, head):
     torch.manual_seed(0)
-    net = nin_chapter["nin_cifar"](head).eval()
+    net = nin_chapter["nin_cifar"](head=head).eval()
     X = torch.randn(2, 3, 32, 32)
-    maps = net[:-2](X)
+    maps = nin_chapter["class_maps"](net, X)
     assert maps.shape == (2, 10, 8, 8)
     assert (maps < 0).any()  # no ReLU after the last convolution
     pooled = maps.mean(dim=(2, 3)) if head == "average" else maps.amax(dim=(2, 3))
     torch.testing.assert_close(net(X), pooled)
 
 
-def test_initial_weights(nin_chapter):
-    """He and Xavier have the deviations of PyTorch's own; the draws differ in scale only."""
-    deviations, initialise = nin_chapter["DEVIATIONS"], nin_chapter["initialise"]
+@pytest.mark.parametrize(("row", "column"), [(3, 3), (4, 2)])
+def test_a_cell_sees_27_pixels_and_the_cover_is_in_their_middle(nin_chapter, row, column):
+    torch.manual_seed(0)
+    net = nin_chapter["nin_cifar"]()
+    for conv in convolutions(net):
+        nn.init.uniform_(conv.weight, 0.1, 1)  # nothing cancels, every ReLU is open
+    X = torch.rand(8, 3, 32, 32, requires_grad=True)
+    net[:-2](X)[:, 0, row, column].sum().backward()
+    reached = X.grad.abs().sum(dim=(0, 1)).nonzero()
+    middle = torch.tensor([4 * row + 3, 4 * column + 3])
+    assert torch.equal(reached.min(dim=0).values, (middle - 13).clamp(min=0))
+    assert torch.equal(reached.max(dim=0).values, (middle + 13).clamp(max=31))
 
-    def layer(name):
-        return initialise(nn.Conv2d(64, 96, kernel_size=3), deviations[name], seed=0)
-
-    def torch_layer(init, **kwargs):
-        conv = nn.Conv2d(64, 96, kernel_size=3)
-        torch.manual_seed(0)
-        init(conv.weight, **kwargs)
-        return conv.weight
-
-    he, xavier = layer("He"), layer("Xavier")
-    torch.testing.assert_close(he.weight, torch_layer(nn.init.kaiming_normal_, nonlinearity="relu"))
-    torch.testing.assert_close(xavier.weight, torch_layer(nn.init.xavier_normal_))
-    assert layer("normal 0.05").weight.std().item() == pytest.approx(0.05, rel=0.02)
-    assert layer("normal 0.01").weight.std().item() == pytest.approx(0.01, rel=0.02)
-    assert not he.bias.any()
+    hidden = nin_chapter["cover"](torch.ones(1, 3, 32, 32), torch.tensor([8 * row + column]))
+    covered = (hidden[0] == 0).all(dim=0).nonzero()
+    assert len(covered) == 64 and (hidden == 0).sum() == 3 * 64
+    assert torch.equal(covered.min(dim=0).values, middle - 4)  # of 8 pixels, 4 are before it

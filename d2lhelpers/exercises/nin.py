@@ -1,121 +1,115 @@
-"""Exercises of chapter 4: 1×1 convolutions, and a start that keeps the signal."""
+"""Exercises of chapter 4: 1×1 convolutions, class activation maps, a block as an MLP."""
+
+from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d
 
 from ..say import Text
-from .base import Exercise, Wrong, is_number, must_be_number, must_equal_with_gradient
+from .base import Exercise, Wrong, is_number, must_equal, must_have_shape
 
 
-def conv1x1(X, weight, bias):
-    pixels = X.permute(0, 2, 3, 1)
-    return (pixels @ weight.T + bias).permute(0, 3, 1, 2)
+def class_activation_maps(features, weight):
+    return torch.einsum("nchw,kc->nkhw", features, weight)
 
 
-def check_conv1x1(answer):
-    for shape, out_channels in (((2, 3, 4, 5), 6), ((1, 5, 3, 2), 1)):
-        X = torch.randn(shape)
-        weight, bias = (
-            torch.randn(out_channels, shape[1], requires_grad=True),
-            torch.randn(out_channels),
-        )
-        expected = conv2d(X, weight[:, :, None, None], bias)
-        found = answer(X, weight, bias)
-        must_equal_with_gradient(found, expected, weight, "weight", f"X {shape}")
-
-
-def keeping_std(kernel_size, in_channels, out_channels):
-    return (2 / (kernel_size**2 * in_channels)) ** 0.5
-
-
-def check_keeping_std(answer):
-    for kernel_size, in_channels, out_channels in (
-        (3, 64, 64),
-        (1, 256, 64),
-        (3, 32, 128),
-        (5, 16, 64),
-    ):
-        std = must_be_number(answer(kernel_size, in_channels, out_channels))
-        conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            padding="same",
-            padding_mode="circular",
-            bias=False,
-        )
-        with torch.no_grad():
-            conv.weight.normal_().mul_(std)
-            X = torch.randn(16, in_channels, 8, 8)
-            ratio = (conv(X).relu().square().mean() / X.square().mean()).item()
-        if not 0.8 < ratio < 1.25:
+def check_class_activation_maps(answer):
+    for shape, classes in (((2, 3, 4, 5), 6), ((1, 5, 3, 2), 2)):
+        features, weight = torch.randn(shape), torch.randn(classes, shape[1])
+        sizes = f"features {shape}", f"weight {tuple(weight.shape)}"
+        case = Text(zh="，".join(sizes), en=", ".join(sizes))
+        maps = (shape[0], classes, *shape[2:])
+        found = must_have_shape(answer(features, weight), maps, case).detach()
+        scores = nn.functional.linear(features.mean(dim=(2, 3)), weight)
+        if (found.mean(dim=(2, 3)) - scores).abs().max() > 1e-4:
             raise Wrong(
-                f"{kernel_size}×{kernel_size} 卷积，{in_channels} 个输入通道，{out_channels} 个输"
-                f"出通道：经过卷积和 ReLU，均方值变成 {ratio:.3g} 倍，应在 1 左右。",
-                f"A {kernel_size}×{kernel_size} convolution from {in_channels} to {out_channels} "
-                f"channels: after it and ReLU the mean square is {ratio:.3g} times what it was; "
-                "it should be about 1.",
+                f"{case.zh}：每张图的平均应当是这个类的分数，现在不是。",
+                f"{case.en}: the mean of each map should be the score of its class, and is not.",
             )
+        must_equal(found, torch.einsum("nchw,kc->nkhw", features, weight), case)
+
+
+def block_at(block, window):
+    values = window.flatten()
+    for layer in block:
+        if isinstance(layer, nn.Conv2d):
+            values = layer.weight.flatten(1) @ values + layer.bias
+        else:
+            values = layer(values)
+    return values
+
+
+def check_block_at(answer):
+    for widths, size in (((6, 5, 4), 5), ((7, 3), 3)):
+        layers = [nn.Conv2d(3, widths[0], size, padding=size // 2), nn.ReLU()]
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 1), nn.ReLU()]
+        block = nn.Sequential(*layers)
+        window = torch.randn(3, size, size)
+        with torch.no_grad():
+            expected = block(window[None])[0, :, size // 2, size // 2]
+            found = answer(block, window)
+        case = f"nin_block(3, {widths}, {size})"
+        must_equal(found, expected, Text(case, case))
 
 
 EXERCISES = (
     Exercise(
         check=is_number(
-            31_457_280,
+            5_898_240,
             {
-                30_720: Text("那只是一个像素的。", "That is for one pixel only."),
-                30_880: Text("那是参数的个数。", "That is the number of parameters."),
-                31_621_120: Text(
+                10_240: Text("那只是一个像素的。", "That is for one pixel only."),
+                10_320: Text("那是参数的个数。", "That is the number of parameters."),
+                5_944_320: Text(
                     "偏置是加的，不是乘的，不算。",
                     "Biases are added, not multiplied; leave them out.",
                 ),
-                62_914_560: Text(
+                11_796_480: Text(
                     "一次乘和一次加合起来算一次。",
                     "One multiplication and one addition count as one.",
                 ),
             },
         ),
         hint=Text(
-            "每个像素上是一个 192 输入、160 输出的全连接层；偏置只加不乘，不算。",
-            "At each pixel there is a fully connected layer from 192 to 160; a bias multiplies "
+            "每个像素上是一个 128 输入、80 输出的全连接层；偏置只加不乘，不算。",
+            "At each pixel there is a fully connected layer from 128 to 80; a bias multiplies "
             "nothing.",
         ),
-        solution="192 * 160 * 32 * 32",
+        solution="128 * 80 * 24 * 24",
         why=Text(
-            "权重 192×160 个，每个在 32×32 个像素上各用一次。",
-            "There are 192×160 weights, and each is used once at every one of 32×32 pixels.",
+            "权重 128×80 个，每个在 24×24 个像素上各用一次。",
+            "There are 128×80 weights, and each is used once at every one of 24×24 pixels.",
         ),
     ),
     Exercise(
-        check=check_conv1x1,
+        check=check_class_activation_maps,
         hint=Text(
-            "用 permute 把通道挪到最后一维，每个像素就是一个向量，和 weight 的转置相乘，再挪回来。"
-            "只用 reshape 改形状，像素和通道会混在一起。",
-            "Move the channels to the last dimension with permute: each pixel is then a vector to "
-            "multiply by the transpose of weight. Move them back at the end. A reshape alone would "
-            "mix pixels and channels.",
+            "取平均和全连接层都是线性的，先后可以对调：在每个像素上先用全连接层，再取平均，"
+            "分数不变。",
+            "Both the mean and the fully connected layer are linear and may trade places: apply "
+            "the layer at every pixel first, average after, and the scores stay.",
         ),
-        solution=conv1x1,
+        solution=class_activation_maps,
         why=Text(
-            "1×1 卷积就是每个像素共用的全连接层。",
-            "A 1×1 convolution is a fully connected layer that all pixels share.",
+            "在每个像素上用同一个全连接层，就是 1×1 卷积：类别激活图是特征图再过一个 1×1 卷积。",
+            "The same fully connected layer at every pixel is a 1×1 convolution: class activation "
+            "maps are the features after one more 1×1 convolution.",
         ),
     ),
     Exercise(
-        check=check_keeping_std,
+        check=check_block_at,
         hint=Text(
-            "一个输出是 kernel_size² · in_channels 个乘积的和；ReLU 把均方值减半。",
-            "An output is a sum of kernel_size² · in_channels products; ReLU drops half of the "
-            "mean square.",
+            "先把窗口摊成一个向量。第一个卷积的权重摊成矩阵，每个输出通道一行；1×1 卷积的也一样。"
+            "别忘了偏置和 ReLU。",
+            "Lay the window out as a vector, and the first convolution's weights as a matrix with "
+            "a row for each output channel; likewise for the 1×1 convolutions. Mind biases and "
+            "ReLU.",
         ),
-        solution=keeping_std,
+        solution=block_at,
         why=Text(
-            "n 个乘积的和，均方值是 n·std² 倍；ReLU 去掉一半，所以 n·std²/2 = 1。"
-            "这就是何恺明等人的初始化，和输出通道数无关。",
-            "A sum of n products has n·std² times the mean square, and ReLU halves it, hence "
-            "n·std²/2 = 1. This is the initialisation of He and others; the output channels play "
-            "no part.",
+            "三次矩阵乘法，每次后面一个 ReLU，这正是一个三层的 MLP；换一个窗口，权重还是那些。",
+            "Three matrix products, each followed by ReLU, are an MLP of three layers; at another "
+            "window the weights are the same.",
         ),
     ),
 )
