@@ -1,19 +1,24 @@
 """Makes `pytest --nbval notebooks/` a quick run; `--full` turns that off. Slow tests run last.
 
 Where the test of the quick runs is among those chosen, as in `make test`, the notebooks are
-executed once, beside the other tests, and nbval compares what that execution gave.
+executed once, beside the other tests, and nbval compares what that execution gave. The tests may
+run in several processes, `pytest -n 2 --dist loadfile`.
 """
 
 import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import matplotlib
 import pytest
 import torch
 
+from d2lhelpers._paths import write_atomically
 from d2lhelpers.course import kernels, run
 from d2lhelpers.course.notebooks import build_folder, notebooks, read_notebook
 from d2lhelpers.course.parameters import quick_parameters
@@ -29,15 +34,22 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     # No bars, no TensorBoard server, and nothing of the tests among what is the reader's.
-    os.environ.update(kernels.BATCH)
-    os.environ["D2L_BUILD"] = str(build_folder() / "test")
-    os.environ["D2L_RUNS"] = str(build_folder() / "runs")
+    if not _is_worker(config):  # workers inherit the environment
+        os.environ.update(kernels.BATCH)
+        os.environ["D2L_BUILD"] = str(build_folder() / "test")
+        os.environ["D2L_RUNS"] = str(build_folder() / "runs")
+        MAIN_JOB.forget()
     # nbval's own kernels: of this Python, whatever name a notebook was saved with.
     config.option.nbval_current_env = not getattr(config.option, "nbval_kernel_name", None)
     if config.getoption("full") and config.getoption("nbval"):
         config.option.nbval_cell_timeout = run.FULL_SECONDS
     if not config.option.nbval_sanitize_with:
         config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval.cfg")
+
+
+def _is_worker(config):
+    """Whether this is one of the processes among which pytest-xdist divides the tests."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -70,18 +82,23 @@ def _make_quick(config, cells):
 
 
 def pytest_collection_finish(session):
+    config = session.config
     chosen = any("quick_runs" in getattr(item, "fixturenames", ()) for item in session.items)
-    if chosen and not session.config.option.collectonly:
-        MAIN_JOB.start(session.config.rootpath)
+    if chosen and not config.option.collectonly:
+        torch.set_num_threads(1)  # or threads of all processes wait for each other's cores
+        MAIN_JOB.wanted = True
+        if not _is_worker(config) or config.workerinput["workerid"] == "gw0":
+            MAIN_JOB.start(config.rootpath)
 
 
-def pytest_unconfigure():
-    MAIN_JOB.stop()
+def pytest_sessionfinish(session, exitstatus):
+    others_wait = _is_worker(session.config) and exitstatus != pytest.ExitCode.INTERRUPTED
+    MAIN_JOB.finish(stop=not others_wait)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    shared = MAIN_JOB.process and not item.config.getoption("full")
+    shared = MAIN_JOB.wanted and not item.config.getoption("full")
     if hasattr(item, "cell") and shared and item.path in notebooks():
         item.parent.setup = item.parent.setup_sanitize_files  # and starts no kernel
         item.parent.kernel = Recorded(executed_outputs(item.path)[item.cell.id])
@@ -94,13 +111,23 @@ def quick_runs():
 
 
 class MainJob:
-    """``python -m d2lhelpers run``, beside the tests; what needs its result waits for it."""
+    """``python -m d2lhelpers run``, beside the tests; what needs its result waits for it.
 
+    One process of the tests starts it, and all read from a file how it ended.
+    """
+
+    wanted = False
     process = None
+
+    @property
+    def file(self):
+        return build_folder() / "main-job.json"
+
+    def forget(self):
+        self.file.unlink(missing_ok=True)
 
     def start(self, project):
         shutil.rmtree(build_folder() / "notebooks", ignore_errors=True)
-        torch.set_num_threads(1)  # or threads of both wait for each other's cores
         # The tests go first: they wait for each other, the notebooks fill the time in between.
         nice = ["nice"] if shutil.which("nice") else []
         self.process = subprocess.Popen(
@@ -112,16 +139,26 @@ class MainJob:
             env=os.environ | {"PYTHONIOENCODING": "utf-8"},
             cwd=project,
         )
+        self.thread = threading.Thread(target=self._keep_result)
+        self.thread.start()
+
+    def _keep_result(self):
+        stdout, stderr = self.process.communicate()
+        ended = {"args": self.process.args, "returncode": self.process.returncode}
+        text = json.dumps(ended | {"stdout": stdout, "stderr": stderr})
+        write_atomically(self.file, lambda path: path.write_text(text, encoding="utf-8"))
 
     @functools.cached_property
     def result(self):
-        texts = self.process.communicate()
-        return subprocess.CompletedProcess(self.process.args, self.process.returncode, *texts)
+        while not self.file.exists():
+            time.sleep(0.1)
+        return subprocess.CompletedProcess(**json.loads(self.file.read_text(encoding="utf-8")))
 
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            self.process.communicate()
+    def finish(self, stop):
+        if self.process:
+            if stop and self.process.poll() is None:
+                self.process.terminate()
+            self.thread.join()
 
 
 MAIN_JOB = MainJob()
