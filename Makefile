@@ -18,7 +18,7 @@ lab: $(VENV)/ready  ## open JupyterLab on the notebooks; in one language: make l
 test: $(VENV)/ready  ## run every check: style, unit, model and notebook tests, papermill, nbval
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
-	$(RUN) -m pytest --nbval -n 2 --dist loadfile
+	$(RUN) -m pytest --nbval -n 2 --dist worksteal
 
 test-lowest:  ## unit tests on the lowest versions of all that the package depends on
 	$(PYTHON) -m venv build/lowest

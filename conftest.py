@@ -2,7 +2,7 @@
 
 Where the test of the quick runs is among those chosen, as in `make test`, the notebooks are
 executed once, beside the other tests, and nbval compares what that execution gave. The tests may
-run in several processes, `pytest -n 2 --dist loadfile`.
+run in several processes, `pytest -n 2 --dist worksteal`.
 """
 
 import functools
@@ -130,8 +130,10 @@ class MainJob:
         shutil.rmtree(build_folder() / "notebooks", ignore_errors=True)
         # The tests go first: they wait for each other, the notebooks fill the time in between.
         nice = ["nice"] if shutil.which("nice") else []
+        # That all of it runs is tested here, not how well it learns: that takes longer.
+        short = ["-p", "TRAIN_SIZE", "2000", "-p", "EPOCHS", "2"]
         self.process = subprocess.Popen(
-            [*nice, sys.executable, "-m", "d2lhelpers", "run"],
+            [*nice, sys.executable, "-m", "d2lhelpers", "run", *short],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
