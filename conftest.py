@@ -1,8 +1,9 @@
 """Makes `pytest --nbval notebooks/` a quick run; `--full` turns that off. Slow tests run last.
 
 Where the test of the quick runs is among those chosen, as in `make test`, the notebooks are
-executed once, beside the other tests, and nbval compares what that execution gave. The tests may
-run in several processes, `pytest -n 2 --dist worksteal`.
+executed once, beside the other tests, and nbval compares what that execution gave. Only then may
+the tests run in several processes, `pytest -n 2 --dist worksteal`: a kernel of nbval's own needs
+all cells of its notebook.
 """
 
 import functools
