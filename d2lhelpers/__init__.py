@@ -40,7 +40,6 @@ from .recipe import (
     best_rate,
     judge_rate,
     load_protocol_data,
-    train_at_best_rate,
     train_by_protocol,
     try_rates,
 )
@@ -107,7 +106,6 @@ __all__ = [
     "steps_until",
     "table",
     "train",
-    "train_at_best_rate",
     "train_by_protocol",
     "try_all_gpus",
     "try_gpu",

@@ -1,6 +1,6 @@
 """The one way in which chapters 2 to 7 train on CIFAR-10, so that their numbers compare."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import nn
@@ -209,33 +209,3 @@ def judge_rate(rate: float, found: Mapping[float, History], samples: int) -> Non
         zh=f"试过的学习率里，LR = {rate:g} 的验证准确率最高。",
         en=f"Of the rates tried, LR = {rate:g} has the highest validation accuracy.",
     )
-
-
-def train_at_best_rate(
-    make_net: Callable[[], nn.Module],
-    data: ImageData,
-    rates: Sequence[float],
-    *,
-    epochs: int,
-    seed: int,
-    name: str,
-) -> tuple[nn.Module, History]:
-    """Try the rates for a quarter of the epochs each, then train a fresh net at the best.
-
-    In fewer than four epochs there is no time to tell rates apart: the middle one is taken. Where
-    the loss was not finite at any rate, the smallest is: a diverged history tells the comparison.
-
-    Args:
-        make_net, data, rates, seed, name: as for ``try_rates``.
-        epochs: of the training at the best rate.
-
-    Returns:
-        The trained net and its history.
-    """
-    rate = sorted(rates)[len(rates) // 2]
-    if epochs >= 4:
-        found = try_rates(make_net, data, rates, epochs=epochs // 4, seed=seed, name=name)
-        rate = best_rate(found) if found else min(rates)
-    torch.manual_seed(seed)
-    net = make_net()
-    return net, train_by_protocol(net, data, epochs=epochs, lr=rate, seed=seed, name=name)

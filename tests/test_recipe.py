@@ -180,34 +180,3 @@ def test_a_rate_is_judged_in_both_languages(capsys):
     wrong = capsys.readouterr().out
     assert "LR = 0.2" in right and "LR = 0.1" in wrong
     assert right.replace("0.2", "0.1") != wrong  # another verdict, not another number only
-
-
-def test_training_at_the_best_of_the_rates(data, capsys):
-    made = []
-
-    def make_net():
-        made.append(linear())
-        return made[-1]
-
-    rates, name = (0.01, 1e38, 0.02), "test/linear/best"
-    net, history = d2l.train_at_best_rate(make_net, data, rates, epochs=4, seed=0, name=name)
-    assert len(made) == 4 and net is made[-1]
-    found = d2l.try_rates(linear, data, rates, epochs=1, seed=0, name=name)
-    assert max(history.learning_rate) <= d2l.best_rate(found)
-    torch.manual_seed(0)
-    again = d2l.train_by_protocol(
-        linear(), data, epochs=4, lr=d2l.best_rate(found), seed=0, name=name
-    )
-    assert again.train_loss == history.train_loss and len(history.test_accuracy) == 1
-
-    made.clear()
-    _, lost = d2l.train_at_best_rate(make_net, data, (1e38, 1e37), epochs=4, seed=0, name=name)
-    assert len(made) == 3 and lost.diverged  # a row in the comparison, not its end
-
-    made.clear()
-    capsys.readouterr()
-    _, short = d2l.train_at_best_rate(
-        make_net, data, (0.03, 0.01, 0.02), epochs=3, seed=0, name=name
-    )
-    assert len(made) == 1 and capsys.readouterr().out == ""  # no time to try rates
-    assert max(short.learning_rate) <= 0.02 < 2 * max(short.learning_rate)
