@@ -28,7 +28,6 @@ from .nets import (
     count_multiply_adds,
     count_parameters,
     init_he,
-    init_weights,
     init_xavier,
     layer_gradients,
     layer_signals,
@@ -37,7 +36,6 @@ from .nets import (
 from .plots import plot_history, plot_spreads
 from .precision import has_bfloat16
 from .recipe import (
-    best_rate,
     judge_rate,
     load_protocol_data,
     train_by_protocol,
@@ -54,7 +52,6 @@ __all__ = [
     "ImageData",
     "Text",
     "accuracy",
-    "best_rate",
     "check",
     "confusion_matrix",
     "correct_mask",
@@ -68,7 +65,6 @@ __all__ = [
     "has_bfloat16",
     "hint",
     "init_he",
-    "init_weights",
     "init_xavier",
     "is_higher",
     "is_interactive",

@@ -9,7 +9,7 @@ from torch import nn
 
 import d2lhelpers as d2l
 from d2lhelpers import recipe, training
-from d2lhelpers.recipe import is_best_rate
+from d2lhelpers.recipe import best_rate, is_best_rate
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_a_held_out_loss_that_is_not_finite_leaves_a_rate_out(data, monkeypatch)
     monkeypatch.setattr(recipe, "train", train)
     rates, name = (0.02, 0.01), "test/linear/held out"
     found = d2l.try_rates(linear, data, rates, epochs=1, seed=0, name=name)
-    assert list(found) == [0.01] and d2l.best_rate(found) == 0.01
+    assert list(found) == [0.01] and best_rate(found) == 0.01
     assert found[0.02].diverged and math.isfinite(found[0.02].train_loss[-1])
 
 
@@ -147,21 +147,21 @@ def trials(**accuracy):
 
 def test_verdict_on_a_rate():
     found = trials(r0_1=0.50, r0_2=0.60, r0_4=0.595)
-    assert d2l.best_rate(found) == 0.2
+    assert best_rate(found) == 0.2
     assert is_best_rate(0.2, found, samples=5_000) is True
     assert is_best_rate(0.1, found, samples=5_000) is False
     assert is_best_rate(0.4, found, samples=5_000) is None  # too close to call
     assert is_best_rate(0.8, found, samples=5_000) is False  # diverged
     assert is_best_rate(0.2, trials(r0_1=0.1, r0_2=0.4), samples=5_000) is None  # too short
     with pytest.raises(ValueError, match="not finite at any"):
-        d2l.best_rate({})
+        best_rate({})
 
 
 def test_verdict_on_a_rate_among_runs_that_diverged(capsys):
     """Own dictionaries of runs may hold what ``try_rates`` leaves out."""
     found = trials(r0_1=0.50, r0_2=0.60, r0_4=math.nan)
     for order in (found, dict(reversed(found.items()))):
-        assert d2l.best_rate(order) == 0.2
+        assert best_rate(order) == 0.2
         assert is_best_rate(0.2, order, samples=5_000) is True
         assert is_best_rate(0.4, order, samples=5_000) is False
     for none_left in ({}, trials(r0_1=math.nan, r0_2=math.nan)):
@@ -169,7 +169,7 @@ def test_verdict_on_a_rate_among_runs_that_diverged(capsys):
         d2l.judge_rate(0.2, none_left, samples=5_000)
         assert [line[0] for line in capsys.readouterr().out.splitlines()] == ["?", "?"]
         with pytest.raises(ValueError, match="not finite at any"):
-            d2l.best_rate(none_left)
+            best_rate(none_left)
 
 
 def test_a_rate_is_judged_in_both_languages(capsys):
