@@ -16,7 +16,6 @@ __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "init_he",
-    "init_weights",
     "init_xavier",
     "layer_gradients",
     "layer_signals",
@@ -38,10 +37,6 @@ def init_xavier(module: nn.Module) -> None:
     """
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)
-
-
-init_weights = init_xavier
-"""The first edition's name of ``init_xavier``."""
 
 
 def init_he(module: nn.Module) -> None:

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 import torch
-from chapters import load_models
+import torchvision
+from chapters import load_models, move_normalisation, take_weights
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -140,14 +141,38 @@ def test_a_batch_of_one_value_is_refused_and_leaves_no_trace(norm_chapter, shape
     assert layer.eval()(torch.randn(shape)).shape == shape
 
 
+def test_logits_of_torchvision(norm_chapter):
+    """Auxiliary classifiers, which the chapter does not build, play no part in evaluation."""
+    torch.manual_seed(0)
+    theirs = torchvision.models.GoogLeNet(aux_logits=True, init_weights=False).eval()
+    move_normalisation(theirs, variance=(0.1, 0.5))
+    with torch.device("meta"):
+        ours = norm_chapter["googlenet"]().eval()
+    assert d2l.count_parameters(ours) == 6_624_904
+    state = theirs.state_dict().items()
+    take_weights(ours, [value for key, value in state if not key.startswith("aux")])
+    # 200 as well: there the poolings of window 2 and 3, and rounding up or down, differ.
+    for size in (224, 200):
+        X = torch.randn(2, 3, size, size)
+        X[1] *= 3
+        with torch.no_grad():
+            expected = theirs(X)
+            assert (expected[0] - expected[1]).abs().max() > 1e-3  # the image matters
+            torch.testing.assert_close(ours(X), expected, atol=1e-4, rtol=0)
+
+
+def leaves(net):
+    return [m for m in net.modules() if not list(m.children())]
+
+
 def test_lenet_is_chapter_ones_but_for_normalisation(norm_chapter):
     """The same layers, and from the same seed the same weights; each channel adds γ and β."""
     lenet, norm = norm_chapter["lenet"], norm_chapter["BatchNorm"]
     nets = []
     for make in (load_models("01_lenet_mnist")["lenet"], lenet, lambda: lenet(norm)):
         torch.manual_seed(0)
-        net = make().apply(d2l.init_weights)
-        nets.append(nn.Sequential(*(m for m in net if not isinstance(m, norm))))
+        net = make().apply(d2l.init_xavier)
+        nets.append(nn.Sequential(*(m for m in net if not isinstance(m, norm | nn.Identity))))
     first, without, normalised = nets
     for other in (without, normalised):
         assert str(other) == str(first)
@@ -163,17 +188,18 @@ def test_norm_stands_before_every_activation(norm_chapter):
         (norm_chapter["lenet"](norm_chapter["BatchNorm"]), nn.Sigmoid, norm_chapter["BatchNorm"]),
         (norm_chapter["plain_net"](), nn.ReLU, nn.BatchNorm2d),
     ):
-        before = [type(a) for a, b in itertools.pairwise(net) if isinstance(b, activation)]
+        pairs = itertools.pairwise(leaves(net))
+        before = [type(a) for a, b in pairs if isinstance(b, activation)]
         assert before and set(before) == {norm}
 
 
 def test_plain_net_differs_in_normalisation_only(norm_chapter):
     """The same layers and, from the same seed, the same initial weights."""
     nets = []
-    for norm in (None, nn.BatchNorm2d):
+    for norm in (nn.Identity, nn.BatchNorm2d):
         torch.manual_seed(0)
         net = norm_chapter["plain_net"](norm).apply(d2l.init_he)
-        nets.append([m for m in net if not isinstance(m, nn.BatchNorm2d)])
+        nets.append([m for m in leaves(net) if not isinstance(m, norm)])
     assert [str(m) for m in nets[0]] == [str(m) for m in nets[1]]
     for a, b in zip(*nets, strict=True):
         for p, q in zip(a.parameters(), b.parameters(), strict=True):
@@ -182,7 +208,7 @@ def test_plain_net_differs_in_normalisation_only(norm_chapter):
 
 def test_plain_net_shapes_and_work(norm_chapter):
     net = norm_chapter["plain_net"]()
-    assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in net) == 20
+    assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in net.modules()) == 20
     assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     first = 3 * 16 * 32**2 + (16 * 24 + 5 * 24 * 24) * 16**2
     later = (24 * 48 + 5 * 48 * 48) * 8**2 + (48 * 96 + 5 * 96 * 96) * 4**2
@@ -190,5 +216,45 @@ def test_plain_net_shapes_and_work(norm_chapter):
     assert work == 9 * (first + later) + 96 * 10
     assert 5e6 <= work <= 25e6
     channels = 16 + 6 * (24 + 48 + 96)
-    without = d2l.count_parameters(norm_chapter["plain_net"](None))
+    without = d2l.count_parameters(norm_chapter["plain_net"](nn.Identity))
     assert d2l.count_parameters(net) == without + 2 * channels
+
+
+@pytest.mark.parametrize(("images", "channels_last"), [(2, False), (4, True), (8, False)])
+def test_ghost_norm_is_batch_norm_of_each_group(norm_chapter, images, channels_last):
+    """Output and gradients are those of the groups on their own; running averages their mean."""
+    torch.manual_seed(0)
+    ours, theirs = norm_chapter["GhostNorm"](5, images), nn.BatchNorm2d(5)
+    for name, values in zip(("weight", "bias"), torch.randn(2, 5), strict=True):
+        getattr(ours, name).data = values.clone()
+        getattr(theirs, name).data = values.clone()
+    X, upstream = random_maps(8, 5, 3, 4), torch.randn(8, 5, 3, 4)
+    if channels_last:
+        X = X.contiguous(memory_format=torch.channels_last)
+    found = run(ours, X, upstream)
+    groups = 8 // images
+    alone, averages = [], []
+    theirs.zero_grad()
+    for i in range(groups):
+        theirs.reset_running_stats()
+        part = X[i::groups].clone().requires_grad_()
+        Y = theirs(part)
+        Y.backward(upstream[i::groups])
+        alone.append((Y.detach(), part.grad))
+        averages.append(torch.stack([theirs.running_mean, theirs.running_var]))
+    for i, (Y, gradient) in enumerate(alone):
+        torch.testing.assert_close(found[0][i::groups], Y, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found[1][i::groups], gradient, atol=1e-5, rtol=0)
+    for a, b in zip(found[2:4], (theirs.weight.grad, theirs.bias.grad), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+    expected = torch.stack(averages).mean(dim=0)
+    torch.testing.assert_close(torch.stack(found[4:]), expected, atol=1e-5, rtol=0)
+
+
+def test_ghost_norm_evaluates_like_batch_norm(norm_chapter):
+    torch.manual_seed(0)
+    ours, theirs = norm_chapter["GhostNorm"](3, 2), nn.BatchNorm2d(3)
+    move_normalisation(ours, variance=(0.5, 1.5))
+    theirs.load_state_dict(ours.state_dict())
+    X = torch.randn(6, 3, 2, 2)
+    assert torch.equal(ours.eval()(X), theirs.eval()(X))

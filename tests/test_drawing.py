@@ -102,8 +102,7 @@ def test_all_branches_and_joins_of_an_inception_block_are_drawn():
     ]
     english = drawing.description.en
     assert english.endswith(
-        "concatenate, from branches.0.1 ReLU and branches.1.1.1 ReLU and branches.2.1.1 ReLU "
-        "and branches.3.1.1 ReLU."
+        "concatenate, from one.1 ReLU and three.1.1 ReLU and five.1.1 ReLU and pool.1.1 ReLU."
     )
 
 

@@ -6,13 +6,14 @@ import re
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
 import d2lhelpers as d2l
 from d2lhelpers import exercises
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.exercises import alexnet, batch_norm, resnet
+from d2lhelpers.exercises import alexnet, batch_norm, googlenet, resnet
 
 HAN = r"[\u4e00-\u9fff]"
 
@@ -32,20 +33,12 @@ def other_unit_signals(net, X):
     return net
 
 
-class OtherBlock(nn.Module):
-    """With biases, and shortcuts without parameters."""
-
-    def __init__(self, in_channels, channels, stride=1):
-        super().__init__()
-        self.one = nn.Conv2d(in_channels, channels, 3, stride, 1)
-        self.two = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
-        self.stride, self.more = stride, channels - in_channels
-
-    def forward(self, X):
-        Y = self.norms[1](self.two(self.norms[0](self.one(X)).clamp(min=0)))
-        shortcut = F.pad(X[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
-        return (Y + shortcut).clamp(min=0)
+def torchvision_bottleneck(in_channels, channels, stride=1):
+    shortcut = None
+    if stride > 1 or in_channels != 4 * channels:
+        conv = nn.Conv2d(in_channels, 4 * channels, 1, stride, bias=False)
+        shortcut = nn.Sequential(conv, nn.BatchNorm2d(4 * channels))
+    return torchvision.models.resnet.Bottleneck(in_channels, channels, stride, shortcut)
 
 
 RIGHT = {
@@ -56,9 +49,10 @@ RIGHT = {
     "3.3": [other_unit_signals],
     "4.2": [lambda features, weight: F.conv2d(features, weight[:, :, None, None])],
     "4.3": [lambda block, window: block(window[None])[0].flatten(1)[:, window[0].numel() // 2]],
-    "6.2": [lambda X, g, b, e: F.batch_norm(X, None, None, g, b, training=True, eps=e)],
+    "6.1": [22.0],
+    "6.2": [F.group_norm],
     "6.3": [nn.utils.fuse_conv_bn_eval],
-    "7.3": [OtherBlock],
+    "7.3": [torchvision_bottleneck],
 }
 
 
@@ -150,38 +144,60 @@ def block_without(kind):
     return answer
 
 
-class PlainList(nn.Module):
-    def __init__(self, *branches):
+def merge_backwards(*convs):
+    return googlenet.merge(*reversed(convs))
+
+
+def merge_without_biases(*convs):
+    merged = googlenet.merge(*convs)
+    nn.init.zeros_(merged.bias)
+    return merged
+
+
+class Beside(nn.Module):
+    def __init__(self, *convs):
         super().__init__()
-        self.branches = list(branches)
+        self.convs = nn.ModuleList(convs)
 
     def forward(self, X):
-        return torch.cat([branch(X) for branch in self.branches], dim=1)
+        return torch.cat([conv(X) for conv in self.convs], dim=1)
 
 
-class Backwards(nn.Module):
-    def __init__(self, *branches):
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
-
-    def forward(self, X):
-        return torch.cat([branch(X) for branch in reversed(self.branches)], dim=1)
+def group_statistics(X, groups, correction=0):
+    parts = X.unflatten(1, (groups, -1))
+    mean = parts.mean((2, 3, 4), keepdim=True)
+    return parts, mean, parts.var((2, 3, 4), keepdim=True, correction=correction)
 
 
-def unbiased(X, gamma, beta, epsilon):
-    normalised = (X - X.mean((0, 2, 3), True)) / (X.var((0, 2, 3), keepdim=True) + epsilon).sqrt()
-    return gamma.view(1, -1, 1, 1) * normalised + beta.view(1, -1, 1, 1)
+def group_scaled(Z, gamma, beta):
+    return gamma.view(1, -1, 1, 1) * Z.flatten(1, 2) + beta.view(1, -1, 1, 1)
 
 
-def epsilon_outside(X, gamma, beta, epsilon):
-    spread = X.var((0, 2, 3), keepdim=True, correction=0).sqrt() + epsilon
-    return gamma.view(1, -1, 1, 1) * (X - X.mean((0, 2, 3), True)) / spread + beta.view(1, -1, 1, 1)
+def unbiased(X, groups, gamma, beta, epsilon):
+    parts, mean, variance = group_statistics(X, groups, correction=1)
+    return group_scaled((parts - mean) / (variance + epsilon).sqrt(), gamma, beta)
 
 
-def constant_statistics(X, gamma, beta, epsilon):
-    Y = X.detach()
-    spread = (Y.var((0, 2, 3), keepdim=True, correction=0) + epsilon).sqrt()
-    return gamma.view(1, -1, 1, 1) * (X - Y.mean((0, 2, 3), True)) / spread + beta.view(1, -1, 1, 1)
+def epsilon_outside(X, groups, gamma, beta, epsilon):
+    parts, mean, variance = group_statistics(X, groups)
+    return group_scaled((parts - mean) / (variance.sqrt() + epsilon), gamma, beta)
+
+
+def constant_statistics(X, groups, gamma, beta, epsilon):
+    _, mean, variance = group_statistics(X.detach(), groups)
+    parts = X.unflatten(1, (groups, -1))
+    return group_scaled((parts - mean) / (variance + epsilon).sqrt(), gamma, beta)
+
+
+def over_the_batch(X, groups, gamma, beta, epsilon):
+    return F.batch_norm(X, None, None, gamma, beta, training=True, eps=epsilon)
+
+
+def strided_groups(X, groups, gamma, beta, epsilon):
+    """Channels 0, groups, 2 * groups … together instead of neighbours."""
+    order = torch.arange(X.shape[1]).view(-1, groups).T.flatten()
+    Z = F.group_norm(X[:, order], groups, None, None, epsilon)[:, order.argsort()]
+    return gamma.view(1, -1, 1, 1) * Z + beta.view(1, -1, 1, 1)
 
 
 def fold_in_place(conv, bn):
@@ -229,12 +245,12 @@ def evaluate_and_wake_all(net, batches):
     return accuracy
 
 
-class NoShortcut(resnet.Block):
+class NoShortcut(resnet.Bottleneck):
     def forward(self, X):
         return self.f(X).relu()
 
 
-class ReluBeforeSum(resnet.Block):
+class ReluBeforeSum(resnet.Bottleneck):
     def forward(self, X):
         return self.f(X).relu() + self.shortcut(X)
 
@@ -242,7 +258,7 @@ class ReluBeforeSum(resnet.Block):
 def changed(change):
     """The right block with its function f changed."""
 
-    class Changed(resnet.Block):
+    class Changed(resnet.Bottleneck):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self.f = nn.Sequential(*change(list(self.f)))
@@ -297,9 +313,9 @@ WRONG = {
             inputs * outputs / (inputs * reduced + reduced * outputs)
         ),
     ],
-    "5.3": [PlainList, Backwards],
-    "6.1": [48, 0, 72],
-    "6.2": [unbiased, epsilon_outside, constant_statistics],
+    "5.3": [merge_backwards, merge_without_biases, Beside, lambda *convs: convs[0]],
+    "6.1": [9, 10, 21],
+    "6.2": [unbiased, epsilon_outside, constant_statistics, over_the_batch, strided_groups],
     "6.3": [fold_in_place, fold_without_mean, fold_without_bias],
     "7.1": [2_752, 10_240, 10_816],
     "7.2": [
@@ -313,9 +329,9 @@ WRONG = {
     "7.3": [
         NoShortcut,
         ReluBeforeSum,
-        changed(lambda f: f[:2]),  # one convolution
-        changed(lambda f: [f[0], nn.ReLU(), f[3]]),  # no normalisation
-        changed(lambda f: [f[0], f[1], f[3], f[4]]),  # no ReLU between
+        changed(lambda f: [*f[:3], *f[6:]]),  # no 3×3 convolution
+        changed(lambda f: [f[0], f[2], f[3], f[4], f[5], f[6], f[7]]),  # a normalisation less
+        changed(lambda f: [f[0], f[1], *f[3:]]),  # a ReLU less
     ],
 }
 

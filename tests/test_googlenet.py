@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from chapters import load_models, move_normalisation, take_weights
+from torch import nn
 
 import d2lhelpers as d2l
 
@@ -66,6 +67,23 @@ def test_stages_have_the_shapes_of_table_1(googlenet_chapter):
     assert shapes["linear"] == (1000,)
 
 
+def torchvisions(chapter):
+    """torchvision's variant, made of the chapter's: batch normalisation, no bias, 3x3 in place of
+    5x5, no local response normalisation and a smaller fourth pooling."""
+
+    def conv_norm_relu(in_channels, out_channels, kernel_size, stride=1):
+        size = {5: 3}.get(kernel_size, kernel_size)
+        conv = nn.Conv2d(in_channels, out_channels, size, stride, size // 2, bias=False)
+        return nn.Sequential(conv, nn.BatchNorm2d(out_channels, eps=1e-3), nn.ReLU())
+
+    net = chapter["googlenet"](conv=conv_norm_relu)
+    for name, module in list(net.named_modules()):
+        if isinstance(module, nn.LocalResponseNorm):
+            net.set_submodule(name, nn.Identity())
+    net.set_submodule("pool 4e", nn.MaxPool2d(2, stride=2, ceil_mode=True))
+    return net
+
+
 @pytest.mark.parametrize(("auxiliary", "parameters"), [(False, 6_624_904), (True, 13_004_888)])
 def test_logits_of_torchvision(googlenet_chapter, auxiliary, parameters):
     """Auxiliary classifiers, which the chapter does not build, play no part in evaluation."""
@@ -74,7 +92,7 @@ def test_logits_of_torchvision(googlenet_chapter, auxiliary, parameters):
     assert d2l.count_parameters(theirs) == parameters
     move_normalisation(theirs, variance=(0.1, 0.5))
     with torch.device("meta"):
-        ours = googlenet_chapter["googlenet"](paper=False).eval()
+        ours = torchvisions(googlenet_chapter).eval()
     assert d2l.count_parameters(ours) == 6_624_904
     state = theirs.state_dict().items()
     take_weights(ours, [value for key, value in state if not key.startswith("aux")])
@@ -89,27 +107,51 @@ def test_logits_of_torchvision(googlenet_chapter, auxiliary, parameters):
 
 
 def test_block_concatenates_its_branches(googlenet_chapter):
-    block = googlenet_chapter["Inception"](8, (1, 2, 3, 4, 5, 6))
-    X = torch.randn(2, 8, 7, 7)
-    widths = [branch(X).shape[1] for branch in block.branches]
-    assert widths == [1, 3, 5, 6]
-    assert block.out_channels == 15
-    torch.testing.assert_close(block(X), torch.cat([b(X) for b in block.branches], dim=1))
+    for kind in ("Inception", "Naive"):
+        block = googlenet_chapter[kind](8, (1, 2, 3, 4, 5, 6))
+        X = torch.randn(2, 8, 7, 7)
+        branches = dict(block.named_children())
+        widths = {name: branch(X).shape[1] for name, branch in branches.items()}
+        assert widths == {"one": 1, "three": 3, "five": 5, "pool": 6}
+        assert block.out_channels == 15
+        torch.testing.assert_close(block(X), torch.cat([b(X) for b in branches.values()], dim=1))
 
 
-def test_cifar_work(googlenet_chapter):
-    make, shapes = googlenet_chapter["googlenet_cifar"], googlenet_chapter["SHAPES"]
-    work = [d2l.count_multiply_adds(make(**shape), (3, 32, 32)) for shape in shapes.values()]
-    assert all(5e6 <= count <= 25e6 for count in work)
-    assert work[1] == pytest.approx(work[0], rel=0.05)
-    assert make()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+def test_naive_block_has_no_reductions(googlenet_chapter):
+    """Figure 2 of the paper; the convolution after the pooling stays."""
+    widths = (1, 2, 3, 4, 5, 6)
+    shapes = {
+        kind: [tuple(p.shape) for p in googlenet_chapter[kind](8, widths).parameters()][::2]
+        for kind in ("Inception", "Naive")
+    }
+    one, three, five, pooled = (1, 8, 1, 1), (3, 8, 3, 3), (5, 8, 5, 5), (6, 8, 1, 1)
+    assert shapes["Naive"] == [one, three, five, pooled]
+    reduced = [(2, 8, 1, 1), (3, 2, 3, 3)], [(4, 8, 1, 1), (5, 4, 5, 5)]
+    assert shapes["Inception"] == [one, *reduced[0], *reduced[1], pooled]
 
 
-def test_every_branch_can_be_left_out(googlenet_chapter):
-    for left_out in range(4):
-        kept = tuple(i for i in range(4) if i != left_out)
-        net = googlenet_chapter["googlenet_cifar"](branches=kept)
-        assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+def test_cifar_form_keeps_the_proportions_of_the_paper(googlenet_chapter):
+    """Sixteen channels go into every 5x5, of 192 as in block 3a; the 3x3 branch is the widest."""
+    net = googlenet_chapter["googlenet_cifar"]()
+    blocks = [m for m in net if isinstance(m, googlenet_chapter["Inception"])]
+    assert [block.five[0][0].out_channels for block in blocks] == [16, 16, 16]
+    assert [block.five[0][0].in_channels for block in blocks] == [64, 192, 192]
+    X = torch.randn(1, 192, 4, 4)
+    widths = [branch(X).shape[1] for branch in blocks[1].children()]
+    assert max(widths) == widths[1] and sum(widths) == 192
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_sides_of_the_comparison_cost_the_same(googlenet_chapter):
+    make, naive = googlenet_chapter["googlenet_cifar"], googlenet_chapter["Naive"]
+    sides = make(), make(naive, 2)
+    work = [d2l.count_multiply_adds(net, (3, 32, 32)) for net in sides]
+    assert 5e6 <= work[0] <= 25e6
+    assert work[1] == pytest.approx(work[0], rel=0.02)
+    sizes = [d2l.count_parameters(net) for net in sides]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+    wide = d2l.count_multiply_adds(googlenet_chapter["lenet_rgb"](8), (3, 32, 32))
+    assert wide == pytest.approx(work[0], rel=0.02)
 
 
 def test_lenet_for_colour(googlenet_chapter):

@@ -1,4 +1,5 @@
-"""Exercises of chapter 6: batch normalisation by hand, and folded into a convolution."""
+"""Exercises of chapter 6: a running average, group normalisation by hand, and normalisation folded
+into a convolution."""
 
 import copy
 
@@ -17,20 +18,25 @@ from .base import (
 )
 
 
-def batch_norm(X, gamma, beta, epsilon):
-    mean = X.mean(dim=(0, 2, 3), keepdim=True)
-    variance = X.var(dim=(0, 2, 3), keepdim=True, correction=0)
-    normalised = (X - mean) / (variance + epsilon).sqrt()
+def group_norm(X, groups, gamma, beta, epsilon):
+    parts = X.unflatten(1, (groups, -1))  # (N, groups, C / groups, H, W)
+    mean = parts.mean(dim=(2, 3, 4), keepdim=True)
+    variance = parts.var(dim=(2, 3, 4), keepdim=True, correction=0)
+    normalised = ((parts - mean) / (variance + epsilon).sqrt()).flatten(1, 2)
     return gamma.view(1, -1, 1, 1) * normalised + beta.view(1, -1, 1, 1)
 
 
-def check_batch_norm(answer):
-    for shape, epsilon in (((4, 3, 2, 5), 1e-5), ((2, 5, 3, 1), 1e-5), ((3, 2, 2, 2), 0.5)):
+def check_group_norm(answer):
+    for shape, groups, epsilon in (
+        ((4, 6, 2, 5), 3, 1e-5),
+        ((1, 4, 3, 2), 1, 1e-5),
+        ((3, 6, 2, 2), 2, 0.5),
+    ):
         X = (torch.randn(shape) * 3 + 1).requires_grad_()
         gamma, beta = torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
-        expected = F.batch_norm(X, None, None, gamma, beta, training=True, eps=epsilon)
-        found = answer(X, gamma, beta, epsilon)
-        where = f"X {shape}, ε = {epsilon}"
+        expected = F.group_norm(X, groups, gamma, beta, epsilon)
+        found = answer(X, groups, gamma, beta, epsilon)
+        where = f"X {shape}, groups = {groups}, ε = {epsilon}"
         must_equal_with_gradient(found, expected, X, "X", where, tolerance=1e-4)
 
 
@@ -79,45 +85,53 @@ def check_fold(answer):
 EXERCISES = (
     Exercise(
         check=is_number(
-            24,
+            22,
             {
-                48: Text("没用了的偏置还没有去掉。", "The useless biases are still there."),
-                0: Text("每个通道学的不止一个数。", "Each channel learns more than one number."),
-                96: Text(
-                    "滑动平均不是学出来的，不算；没用了的偏置要去掉。",
-                    "Running averages are not learned and do not count; the useless biases go.",
+                9: Text(
+                    "不是每批加 1：每批只走完剩下差距的十分之一。",
+                    "It does not grow by 1 each time: each batch closes a tenth of the gap that is "
+                    "left.",
                 ),
-                72: Text(
-                    "滑动平均不是学出来的，不算。",
-                    "Running averages are not learned and do not count.",
+                10: Text(
+                    "十批之后，差距还剩 10 × 0.9¹⁰，大约 3.5。",
+                    "After ten batches the gap is still 10 × 0.9¹⁰, about 3.5.",
+                ),
+                21: Text(
+                    "差一点：0.9²¹ 还略大于 0.1。", "Nearly: 0.9²¹ is still a little above 0.1."
                 ),
             },
         ),
         hint=Text(
-            "每个输出通道：多一个 γ、一个 β，少一个偏置。和图像多大、小批量多大都无关。",
-            "Each output channel gains a γ and a β, and loses a bias. Neither the size of the "
-            "images nor that of the batch matters.",
+            "别看滑动平均，看离 10 还差多少：每过一批，差距乘上多少？",
+            "Look not at the running average but at how far it is from 10: by what is that "
+            "multiplied with each batch?",
         ),
-        solution="2 * 24 - 24",
+        solution="next(k for k in range(100) if 10 * (1 - 0.9**k) > 9)",
         why=Text(
-            "归一化减去均值，卷积的偏置跟着减掉了，所以白加；β 接了它的班。",
-            "Normalisation subtracts the mean, and with it the convolution's bias, which is in "
-            "vain; β takes its place.",
+            "差距每批乘 0.9，k 批之后是 10 × 0.9ᵏ；小于 1 要 k > ln 0.1 / ln 0.9 ≈ 21.9。"
+            "所以 m = 0.1 大约只记得十来批：起步时要等二十多批才可信，"
+            "小批量只有 2 张时，又只记得二十来张图像。",
+            "The gap is multiplied by 0.9 with each batch and is 10 × 0.9ᵏ after k of them; it is "
+            "below 1 for k > ln 0.1 / ln 0.9 ≈ 21.9. So the memory of m = 0.1 is about ten "
+            "batches: at the start it takes over twenty until the average can be trusted, and "
+            "with batches of 2 it remembers only about twenty images.",
         ),
     ),
     Exercise(
-        check=check_batch_norm,
+        check=check_group_norm,
         hint=Text(
-            "均值和方差对小批量、高、宽三维求，每个通道一个；方差除以 n 而不是 n − 1；ε 在根号里。",
-            "Take mean and variance over batch, height and width, one for each channel; divide the "
-            "variance by n, not n − 1; ε stands under the root.",
+            "把通道那一维拆成（组，组内通道），对组内通道、高、宽三维求均值和方差，"
+            "每张图像的每一组各一个；方差除以 n。再变回原来的形状，才乘 gamma、加 beta。",
+            "Split the channel dimension into (groups, channels in a group) and take mean and "
+            "variance over channels in a group, height and width, one for each group of each "
+            "image; divide the variance by n. Restore the shape before gamma and beta.",
         ),
-        solution=batch_norm,
+        solution=group_norm,
         why=Text(
-            "keepdim 让形状成为 (1, C, 1, 1)，相减时自动对齐；torch.var 默认除以 n − 1，所以要写 "
-            "correction=0。",
-            "keepdim leaves the shape (1, C, 1, 1), which broadcasts; torch.var divides by n − 1 "
-            "unless told correction=0.",
+            "均值里没有别的图像，所以一张图像的结果和谁同批无关；"
+            "groups = 1 就是对 C、H、W 取平均的层归一化。",
+            "No other image is in the mean, so an image's result does not depend on its batch; "
+            "with groups = 1 this is layer normalisation over C, H and W.",
         ),
     ),
     Exercise(

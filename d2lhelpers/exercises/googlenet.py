@@ -1,9 +1,9 @@
-"""Exercises of chapter 5: what a reduction saves, and branches side by side."""
+"""Exercises of chapter 5: what a reduction saves, and 1x1 convolutions that become one."""
 
 import torch
 from torch import nn
 
-from ..nets import count_multiply_adds, count_parameters
+from ..nets import count_multiply_adds
 from ..say import Text
 from .base import Exercise, Wrong, filled_in, is_number, must_be_number, must_equal
 
@@ -36,31 +36,28 @@ def check_saving(answer):
             )
 
 
-class Parallel(nn.Module):
-    def __init__(self, *branches):
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
+def merge(*convs):
+    channels = sum(conv.out_channels for conv in convs)
+    merged = nn.Conv2d(convs[0].in_channels, channels, kernel_size=1)
+    with torch.no_grad():
+        merged.weight.copy_(torch.cat([conv.weight for conv in convs]))
+        merged.bias.copy_(torch.cat([conv.bias for conv in convs]))
+    return merged
 
-    def forward(self, X):
-        return torch.cat([branch(X) for branch in self.branches], dim=1)
 
-
-def check_parallel(answer):
+def check_merge(answer):
     for channels in ((4, 2), (3, 5, 1)):
-        branches = [nn.Conv2d(3, width, kernel_size=1) for width in channels]
-        net = filled_in(answer(*branches))
-        X = torch.randn(2, 3, 4, 6)
-        expected = torch.cat([branch(X) for branch in branches], dim=1)
-        where = Text(f"{len(channels)} 条支路", f"{len(channels)} branches")
-        must_equal(net(X), expected, where)
-        counts = count_parameters(net), sum(map(count_parameters, branches))
-        if counts[0] != counts[1]:
+        convs = [nn.Conv2d(3, width, kernel_size=1) for width in channels]
+        merged = filled_in(answer(*convs))
+        if not isinstance(merged, nn.Conv2d):
+            kind = type(merged).__name__
             raise Wrong(
-                f"{where.zh}：应有 {counts[1]} 个参数，只登记了 {counts[0]} 个；没登记的，优化器看"
-                "不见。",
-                f"{where.en}: only {counts[0]} of {counts[1]} parameters are registered; the "
-                "optimiser would not see the rest.",
+                f"应返回一个 nn.Conv2d，得到的是 {kind}。", f"Expected one nn.Conv2d, got {kind}."
             )
+        X = torch.randn(2, 3, 4, 6)
+        expected = torch.cat([conv(X) for conv in convs], dim=1)
+        where = Text(f"{len(channels)} 个卷积", f"{len(channels)} convolutions")
+        must_equal(merged(X), expected, where)
 
 
 EXERCISES = (
@@ -106,17 +103,18 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        check=check_parallel,
+        check=check_merge,
         hint=Text(
-            "用 nn.ModuleList 存支路；输出沿通道那一维接起来，也就是 dim=1。",
-            "Keep the branches in an nn.ModuleList, and join their outputs along the channels, "
-            "dim=1.",
+            "卷积的权重形状是 (输出通道, 输入通道, 1, 1)；沿第一维接起来，偏置也一样。改权重要放在 "
+            "torch.no_grad() 里。",
+            "The weight of a convolution has the shape (output channels, input channels, 1, 1): "
+            "join them along the first axis, and the biases too, within torch.no_grad().",
         ),
-        solution=Parallel,
+        solution=merge,
         why=Text(
-            "普通的列表里放的层，PyTorch 找不到：不会训练，也不会搬到 GPU 上。",
-            "PyTorch does not find layers in a plain list: they are neither trained nor moved to "
-            "the GPU.",
+            "输入只读一遍，一次大的矩阵乘法往往比几次小的快；结果一点不变。",
+            "The input is read once, and one large matrix product is often faster than several "
+            "small ones; the result stays the same.",
         ),
     ),
 )
