@@ -109,7 +109,8 @@ def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
     notebook = files.read_notebook(files.notebooks()[0])
     parameters = files.cell_with_tag(notebook, "parameters")
-    quick = quick_parameters(notebook) | {"TRAIN_SIZE": 2000, "SOURCE": run.source_at_hand()}
+    quick = quick_parameters(notebook) | {"TRAIN_SIZE": 2000, "EPOCHS": 1}
+    quick["SOURCE"] = run.source_at_hand()
     parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
     for cell in notebook.cells:
         if cell.cell_type == "code":
