@@ -153,7 +153,12 @@ class MainJob:
 
     @functools.cached_property
     def result(self):
+        deadline = time.monotonic() + run.QUICK_SECONDS  # the process that runs it may be killed
         while not self.file.exists():
+            if time.monotonic() > deadline:
+                pytest.fail(
+                    f"the quick runs have not ended in {run.QUICK_SECONDS} s", pytrace=False
+                )
             time.sleep(0.1)
         return subprocess.CompletedProcess(**json.loads(self.file.read_text(encoding="utf-8")))
 
