@@ -241,6 +241,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:优化器里没有")  # the optimiser of the last layer alone
 @pytest.mark.parametrize("setting", CHANGES)
 def test_checkpoint_of_another_run_is_refused_by_name(tmp_path, setting):
     def run(net=toy_net, data=toy_data, optimizer=sgd, schedule=SCHEDULES["none"], **others):
