@@ -6,6 +6,7 @@ from chapters import load_models
 from torch import nn
 
 import d2lhelpers as d2l
+from d2lhelpers.course import notebooks as files
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,15 @@ def test_lenet_shapes_and_work(lenet_chapter):
     convolutions = 6 * 28 * 28 * 25 + 16 * 10 * 10 * 6 * 25
     dense = 400 * 120 + 120 * 84 + 84 * 10
     assert d2l.count_multiply_adds(lenet(), (1, 28, 28)) == convolutions + dense
+
+
+def test_lenet_is_drawn_as_it_is_coded_below(lenet_chapter):
+    """The picture comes before the class, so its folded cell spells the layers out as well."""
+    cells = files.read_notebook(files.notebooks()[0]).cells
+    (drawing,) = (cell.source for cell in cells if cell.id == "drawing")
+    names = {"nn": nn, "d2l": d2l}
+    exec(drawing, names)
+    assert repr(names["picture"]) == repr(lenet_chapter["lenet"]())
 
 
 def test_activation_is_the_only_difference(lenet_chapter):
