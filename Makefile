@@ -30,7 +30,7 @@ test-wide: $(VENV)/ready  ## quick runs under other processors' arithmetic, thre
 	$(RUN) tests/wide.py
 
 full: $(VENV)/ready  ## redo the stored outputs and results.csv on full data (hours)
-	$(RUN) -m d2lhelpers run --full --seeds 0 1 2
+	$(RUN) -m d2lhelpers run --full
 
 board: $(VENV)/ready  ## open TensorBoard on runs/, or on the folder D2L_RUNS
 	$(RUN) -m d2lhelpers board

@@ -77,13 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         help="in a quick run: another value for a parameter, as -p EPOCHS 1",
     )
     runner.add_argument("--full", action="store_true", help="full data; store outputs and results")
-    runner.add_argument(
-        "--seeds",
-        nargs="+",
-        type=int,
-        default=[],
-        help="full data, the chapters' headlines only, for results; with --full: before it",
-    )
     runner.set_defaults(command=_run)
 
     data = commands.add_parser("data", help="find or download the data sets and say where they are")
@@ -117,16 +110,15 @@ def _run(options) -> int:
         names = ", ".join(map(str, missing))
         raise _CannotError(Text(zh=f"没有这个笔记本：{names}", en=f"no such notebook: {names}"))
     paths = options.notebooks or _course()
-    stored = options.full or bool(options.seeds)
-    if stored and options.parameters:
+    if options.full and options.parameters:
         raise _CannotError(
             Text(
                 zh="-p 只用于快速运行：完整运行保存的是笔记本自己的参数的结果。",
                 en="-p is for quick runs: a full run stores results of the notebook's own values.",
             )
         )
-    _check_writable(*([*paths, results_file()] if stored else []))
-    return (_run_full if stored else _run_quick)(paths, options)
+    _check_writable(*([*paths, results_file()] if options.full else []))
+    return _run_full(paths) if options.full else _run_quick(paths, options)
 
 
 def _run_quick(paths: list[Path], options) -> int:
@@ -149,7 +141,7 @@ def _run_quick(paths: list[Path], options) -> int:
     return 1 if failures else 0
 
 
-def _run_full(paths: list[Path], options) -> int:
+def _run_full(paths: list[Path]) -> int:
     if run.source_at_hand() != "real":
         print(
             Text(
@@ -160,10 +152,7 @@ def _run_full(paths: list[Path], options) -> int:
         )
         return 1
     try:
-        if options.full:
-            run.run_full(paths, options.seeds, report=_say)
-        else:
-            run.run_seeds(paths, options.seeds, report=_say)
+        run.run_full(paths, report=_say)
     except (NotebookFailure, ValueError) as failure:
         print(failure, file=sys.stderr)
         return 1

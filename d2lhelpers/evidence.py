@@ -17,7 +17,7 @@ from torch import Tensor
 from .measures import CURVE_NAMES, Measure, Noise, Sample, Side, noise_floor
 from .say import Text, say
 
-__all__ = ["Verdict", "judge", "judge_close", "standard_error"]
+__all__ = ["Verdict", "judge", "judge_close"]
 
 MARKS = {
     "✓": Text(zh="成立", en="Holds"),
@@ -106,7 +106,7 @@ def judge(
     What the interval assumes: seeds are independent draws of initial weights and batch order, with
     much the same spread in all that is pooled. It says what other seeds would give on these test
     images: all runs share them, so the spread between seeds does not contain their luck. What other
-    images would give is a second question, for which ``standard_error`` is too wide a measure: two
+    images would give is a second question, for which √(p (1 - p) / n) is too wide a measure: two
     nets mostly err on the same images, so their luck is shared in part. That both sides have a
     seed 0 is not used.
 
@@ -291,27 +291,3 @@ def judge_close(a: Tensor, b: Tensor, *, tolerance: float) -> Verdict:
             en=f"{a.numel()} numbers, largest difference {largest:.2g}, tolerance {tolerance:.2g}.",
         ),
     )
-
-
-def standard_error(accuracy: float, samples: int) -> float:
-    """Standard error of an accuracy (a fraction) that was measured on so many samples.
-
-    The binomial sqrt(p (1 - p) / n): how far another test set of the same size would move it. NaN
-    where the accuracy is NaN, as of a run that diverged.
-
-    Raises:
-        ValueError: ``accuracy`` is outside [0, 1], or there are no samples.
-
-    >>> round(standard_error(0.98, samples=10_000), 4)
-    0.0014
-    """
-    if accuracy < 0 or accuracy > 1 or samples < 1:
-        raise ValueError(
-            Text(
-                zh="accuracy 是 0 到 1 的小数，samples 至少是 1；"
-                f"得到 {accuracy!r} 和 {samples!r}。",
-                en="accuracy must be a fraction in [0, 1] and samples at least 1; "
-                f"got {accuracy!r} and {samples!r}.",
-            )
-        )
-    return (accuracy * (1 - accuracy) / samples) ** 0.5

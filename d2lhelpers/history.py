@@ -21,7 +21,7 @@ from .say import Text
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["CURVES", "History", "run_table", "table"]
+__all__ = ["CURVES", "History", "table"]
 
 CURVES = (
     "train_loss",
@@ -167,37 +167,6 @@ def _short(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "diverged"
 
 
-def run_table(runs: Mapping[str, History]) -> str:
-    """What each run cost and where it ended, a line for each.
-
-    Training loss and accuracies are those of the last epoch; a run without a test set has a dash,
-    and one that diverged says so in place of its numbers. Seconds are those of the median epoch.
-
-    Args:
-        runs: a dict from a name to a ``History``.
-
-    Raises:
-        ValueError: there is no run, or one holds no epoch.
-    """
-    check_runs(runs)
-    first = max(map(len, runs))
-    lines = [
-        f"{'':<{first}} parameters  multiply-adds  train loss   train  validation    test  s/epoch"
-    ]
-    for name, run in runs.items():
-        curves = (run.train_loss, run.train_accuracy, run.validation_accuracy, run.test_accuracy)
-        loss, train, validation, test = (
-            ("diverged", "-", "-", "-") if run.diverged else map(_last, curves)
-        )
-        whole = [value for value in run.seconds if math.isfinite(value)]
-        seconds = f"{statistics.median(whole):.1f}" if whole else "-"  # robust against other work
-        lines.append(
-            f"{name:<{first}} {run.parameters:>10,} {run.multiply_adds:>14,}"
-            f" {loss:>11} {train:>7} {validation:>11} {test:>7} {seconds:>8}"
-        )
-    return "\n".join(lines)
-
-
 def table(runs: Mapping[str, History | Sequence[History]]) -> pandas.DataFrame:
     """What runs cost and where they ended, a row for each name, as text to be shown.
 
@@ -249,10 +218,6 @@ def _mean(values: Sequence[float]) -> str:
     if len(values) < 2:
         return "".join(f"{value:.4f}" for value in values)
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
-
-
-def _last(curve: Sequence[float]) -> str:
-    return f"{curve[-1]:.4f}" if curve else "-"
 
 
 def check_runs(runs: Mapping[str, History]) -> None:

@@ -111,7 +111,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
     )
     zh, en = [], []
     for i, (name, spread) in enumerate(networks.items()):
-        work, seconds = spread.rows[0]["multiply_adds"], spread.seconds
+        work, seconds = spread.rows[0].multiply_adds, spread.seconds
         diverged = not math.isfinite(spread.mean)
         error = spread.deviation if len(spread.rows) > 1 and not diverged else None
         label = f"{name} (diverged)" if diverged else name
@@ -138,9 +138,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
         ax.set_xscale("log")
         _plain_ticks(ax.xaxis)
         ax.grid(alpha=0.3)
-    sources = dict.fromkeys(
-        row["data_source"] for spread in networks.values() for row in spread.rows
-    )
+    sources = dict.fromkeys(row.data_source for spread in networks.values() for row in spread.rows)
     heading = f"{title} — {', '.join(sources)}"
     set_heading(figure, heading)
     handles, labels = axes[0].get_legend_handles_labels()

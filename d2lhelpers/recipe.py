@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
-from ._first_edition import is_higher, verdict
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
 from .history import History
@@ -175,37 +174,3 @@ def best_rate(found: Mapping[float, History]) -> float:
             )
         )
     return max(usable, key=lambda rate: found[rate].validation_accuracy[-1])
-
-
-def is_best_rate(rate: float, found: Mapping[float, History], samples: int) -> bool | None:
-    """Whether ``rate`` was the best of those tried.
-
-    None where it was not, but by no more than sampling luck, or where no net got past a validation
-    accuracy of 0.4: too short a training to tell, or no rate without divergence.
-
-    Args:
-        rate: a learning rate.
-        found: what ``try_rates`` returns.
-        samples: the number of validation images.
-    """
-    if all(run.diverged for run in found.values()):
-        return None
-    best = best_rate(found)
-    highest = found[best].validation_accuracy[-1]
-    if highest <= 0.4:
-        return None
-    if best == rate:
-        return True
-    if rate not in found or found[rate].diverged:
-        return False
-    beaten = is_higher(highest, found[rate].validation_accuracy[-1], samples)
-    return False if beaten else None
-
-
-def judge_rate(rate: float, found: Mapping[float, History], samples: int) -> None:
-    """Say, in both languages, the verdict of ``is_best_rate``; arguments as there."""
-    verdict(
-        is_best_rate(rate, found, samples),
-        zh=f"试过的学习率里，LR = {rate:g} 的验证准确率最高。",
-        en=f"Of the rates tried, LR = {rate:g} has the highest validation accuracy.",
-    )

@@ -6,24 +6,27 @@ import csv
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._paths import project_folder
 from .history import History
-from .say import Text, say
+from .say import Text
+
+if TYPE_CHECKING:
+    import pandas
 
 RECIPE = ("parameters", "multiply_adds", "train_samples", "epochs", "data_source")
 """Columns in which runs must agree before their accuracies are averaged over seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Result(Mapping[str, str | int | float]):
+class Result:
     """What a row of ``results.csv`` says of a run.
 
     ``seconds`` is training time, evaluation not included; ``test_accuracy`` is NaN where the run
-    diverged. As the first edition's chapters read it, a row is also a mapping from its columns.
+    diverged.
     """
 
     chapter: str
@@ -80,15 +83,6 @@ class Result(Mapping[str, str | int | float]):
         fields = dataclasses.fields(cls)
         return cls(**{field.name: kinds[field.type](row[field.name]) for field in fields})
 
-    def __getitem__(self, column: str) -> str | int | float:
-        return dataclasses.asdict(self)[column]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(RESULT_COLUMNS)
-
-    def __len__(self) -> int:
-        return len(RESULT_COLUMNS)
-
 
 RESULT_COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
 
@@ -117,7 +111,7 @@ def have_one_recipe(a: Result, b: Result) -> bool:
     """
     stopped = math.isnan(a.test_accuracy) or math.isnan(b.test_accuracy)
     columns = [column for column in RECIPE if not (stopped and column == "epochs")]
-    return all(a[column] == b[column] for column in columns)
+    return all(getattr(a, column) == getattr(b, column) for column in columns)
 
 
 def variant_of(name: str) -> tuple[str, str, str]:
@@ -171,78 +165,34 @@ def spreads(rows: Iterable[Result]) -> list[Spread]:
     return result
 
 
-def over_seeds(history: History) -> Spread:
-    """Test accuracy of a run's variant over the seeds of the full runs in ``results.csv``.
-
-    The run itself stands for its own seed if it has the network, the data and the length of those
-    in the file, or if the file has none of its variant; a shorter run does not count, nor does one
-    that diverged. Where there is no other, the mean of a run that diverged is NaN.
-
-    Raises:
-        ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
-    """
-    own = Result.of(history)
-    rows = _full_runs(own)
-    fits = all(have_one_recipe(row, own) for row in rows)
-    if not rows or (fits and not history.diverged):
-        rows = [row for row in rows if row.seed != own.seed] + [own]
-    return spreads(rows)[0]
-
-
-def _full_runs(own: Result) -> list[Result]:
-    """Rows of ``results.csv`` of the run's variant."""
-    return [row for row in read_results() if variant_key(row) == variant_key(own)]
-
-
-def report(history: History) -> None:
-    """Say, in both languages, a run's test accuracy, and mean and spread over the full runs.
-
-    Where ``results.csv`` has no full run of its variant, the second half is left out. A run that
-    diverged has no accuracy, which is said in its place.
-
-    Raises:
-        ValueError: as for ``over_seeds``.
-    """
-    seeds = over_seeds(history)
-    zh = f"这次运行在 {history.source} 上的测试准确率是 {history.test_accuracy[-1]:.4f}。"
-    en = f"This run's test accuracy on {history.source} is {history.test_accuracy[-1]:.4f}."
-    if history.diverged:
-        zh = (
-            f"这次运行在 {history.source} 上发散了：第 {history.epochs} 轮里，损失不再是有限的数，"
-            "所以没有测试准确率。试试更小的学习率。"
-        )
-        en = (
-            f"This run on {history.source} diverged: in epoch {history.epochs} its loss was no "
-            "longer finite, so it has no test accuracy. Try a smaller learning rate."
-        )
-    if _full_runs(Result.of(history)):
-        zh += (
-            f"完整运行共 {len(seeds.rows)} 个随机种子，均值 {seeds.mean:.4f}，"
-            f"标准差 {seeds.deviation:.4f}。"
-        )
-        en += (
-            f" Seeds with full runs: {len(seeds.rows)}, mean {seeds.mean:.4f}, "
-            f"standard deviation {seeds.deviation:.4f}."
-        )
-    say(zh=zh, en=en)
-
-
-def spread_table(networks: Mapping[str, Spread]) -> str:
-    """What each network costs and how accurate it is over its seeds, a line for each.
+def spread_table(networks: Mapping[str, Spread]) -> pandas.DataFrame:
+    """What each network costs and how accurate it is over its seeds, a row for each, as text.
 
     Seconds are those of the whole training, evaluation not included.
 
     Args:
-        networks: a dict from a name to what ``spreads`` or ``over_seeds`` returns.
+        networks: a dict from a name to what ``spreads`` returns.
+
+    Returns:
+        A pandas table, which displays itself.
     """
-    first = max(map(len, networks), default=0)
-    lines = [f"{'':<{first}} parameters  multiply-adds  epochs  seconds  seeds  test accuracy"]
-    for name, spread in networks.items():
-        row, seeds = spread.rows[0], len(spread.rows)
-        deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
-        accuracy = f"{spread.mean:.4f}{deviation}" if math.isfinite(spread.mean) else "diverged"
-        lines.append(
-            f"{name:<{first}} {row.parameters:>10,} {row.multiply_adds:>14,}"
-            f" {row.epochs:>7} {spread.seconds:>8.0f} {seeds:>6}  {accuracy}"
-        )
-    return "\n".join(lines)
+    import pandas
+
+    return pandas.DataFrame.from_dict(
+        {name: _cells(spread) for name, spread in networks.items()}, orient="index"
+    )
+
+
+def _cells(spread: Spread) -> dict[str, str]:
+    row, seeds = spread.rows[0], len(spread.rows)
+    deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
+    return {
+        "parameters": f"{row.parameters:,}",
+        "multiply-adds": f"{row.multiply_adds:,}",
+        "epochs": f"{row.epochs}",
+        "seconds": f"{spread.seconds:.0f}",
+        "seeds": f"{seeds}",
+        "test accuracy": f"{spread.mean:.4f}{deviation}"
+        if math.isfinite(spread.mean)
+        else "diverged",
+    }

@@ -2,7 +2,7 @@
 
 import nbformat
 
-from d2lhelpers import History
+from d2lhelpers.history import History
 
 
 def write_chapter(folder, name="01_good", headlines=("Net/plain",)):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -32,20 +33,12 @@ def other_unit_signals(net, X):
     return net
 
 
-class OtherBlock(nn.Module):
-    """With biases, and shortcuts without parameters."""
-
-    def __init__(self, in_channels, channels, stride=1):
-        super().__init__()
-        self.one = nn.Conv2d(in_channels, channels, 3, stride, 1)
-        self.two = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
-        self.stride, self.more = stride, channels - in_channels
-
-    def forward(self, X):
-        Y = self.norms[1](self.two(self.norms[0](self.one(X)).clamp(min=0)))
-        shortcut = F.pad(X[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
-        return (Y + shortcut).clamp(min=0)
+def torchvision_bottleneck(in_channels, channels, stride=1):
+    shortcut = None
+    if stride > 1 or in_channels != 4 * channels:
+        conv = nn.Conv2d(in_channels, 4 * channels, 1, stride, bias=False)
+        shortcut = nn.Sequential(conv, nn.BatchNorm2d(4 * channels))
+    return torchvision.models.resnet.Bottleneck(in_channels, channels, stride, shortcut)
 
 
 RIGHT = {
@@ -59,7 +52,7 @@ RIGHT = {
     "6.1": [22.0],
     "6.2": [F.group_norm],
     "6.3": [nn.utils.fuse_conv_bn_eval],
-    "7.3": [OtherBlock],
+    "7.3": [torchvision_bottleneck],
 }
 
 
@@ -252,12 +245,12 @@ def evaluate_and_wake_all(net, batches):
     return accuracy
 
 
-class NoShortcut(resnet.Block):
+class NoShortcut(resnet.Bottleneck):
     def forward(self, X):
         return self.f(X).relu()
 
 
-class ReluBeforeSum(resnet.Block):
+class ReluBeforeSum(resnet.Bottleneck):
     def forward(self, X):
         return self.f(X).relu() + self.shortcut(X)
 
@@ -265,7 +258,7 @@ class ReluBeforeSum(resnet.Block):
 def changed(change):
     """The right block with its function f changed."""
 
-    class Changed(resnet.Block):
+    class Changed(resnet.Bottleneck):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self.f = nn.Sequential(*change(list(self.f)))
@@ -336,9 +329,9 @@ WRONG = {
     "7.3": [
         NoShortcut,
         ReluBeforeSum,
-        changed(lambda f: f[:2]),  # one convolution
-        changed(lambda f: [f[0], nn.ReLU(), f[3]]),  # no normalisation
-        changed(lambda f: [f[0], f[1], f[3], f[4]]),  # no ReLU between
+        changed(lambda f: [*f[:3], *f[6:]]),  # no 3×3 convolution
+        changed(lambda f: [f[0], f[2], f[3], f[4], f[5], f[6], f[7]]),  # a normalisation less
+        changed(lambda f: [f[0], f[1], *f[3:]]),  # a ReLU less
     ],
 }
 

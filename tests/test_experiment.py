@@ -10,6 +10,7 @@ from torch import nn
 
 import d2lhelpers as d2l
 from d2lhelpers import experiment
+from d2lhelpers.say import Text
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +175,7 @@ def test_a_wrong_call_is_refused_before_anything_is_trained(change):
 
     with pytest.raises(ValueError) as refused:
         run(**{"variants": {"plain": no_net}} | change)
-    assert isinstance(refused.value.args[0], d2l.Text)
+    assert isinstance(refused.value.args[0], Text)
 
 
 # --- the learning rate ------------------------------------------------------------------------

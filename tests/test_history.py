@@ -7,7 +7,8 @@ import math
 import pytest
 from figures import history
 
-from d2lhelpers import History, run_table, table, use_language
+from d2lhelpers import table, use_language
+from d2lhelpers.history import History
 from d2lhelpers.results import Result
 
 
@@ -81,9 +82,11 @@ def test_a_result_is_what_a_history_says():
     assert (result.test_accuracy, result.epochs, result.seconds) == (0.7, 3, 6.0)
     assert (result.seed, result.data_source, result.train_samples) == (7, "MNIST", 100)
     assert result.versions == run.versions
-    assert Result.of_row({column: str(result[column]) for column in result}) == result
+    row = {column: str(value) for column, value in dataclasses.asdict(result).items()}
+    assert Result.of_row(row) == result
     lost = Result.of(diverged(name="01_a/LeNet/plain"))
-    again = Result.of_row({column: str(lost[column]) for column in lost})
+    row = {column: str(value) for column, value in dataclasses.asdict(lost).items()}
+    again = Result.of_row(row)
     assert math.isnan(lost.test_accuracy) and math.isnan(again.test_accuracy)
 
 
@@ -129,28 +132,6 @@ def test_a_table_of_something_else_is_refused():
         table({"a": [0.5]})
 
 
-def test_run_table():
-    runs = {
-        "one": history(
-            epochs=2, parameters=1_234, multiply_adds=5_678_900, seconds=[1.4, 1.5, 20.0]
-        ),
-        "another": history(epochs=2, validation=True, parameters=1, multiply_adds=2, seconds=[3]),
-    }
-    head, one, another = run_table(runs).splitlines()
-    assert one.split()[:3] == ["one", "1,234", "5,678,900"]
-    assert one.split()[-1] == "1.5" and another.split()[-1] == "3.0"
-    columns = ("train loss", "train ", "validation", "test")
-    curves = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
-    for name, line in zip(runs, (one, another), strict=True):
-        assert len(line) == len(head)
-        for column, curve in zip(columns, curves, strict=True):
-            end = head.rindex(column) + len(column.strip())
-            values = getattr(runs[name], curve, [])
-            assert line[:end].split()[-1] == (f"{values[-1]:.4f}" if values else "-")
-    with pytest.raises(ValueError, match="empty"):
-        run_table({})
-
-
 def test_a_refused_record_is_said_in_the_chosen_language(tmp_path):
     (tmp_path / "run.json").write_text("")
     use_language("en")
@@ -160,17 +141,3 @@ def test_a_refused_record_is_said_in_the_chosen_language(tmp_path):
         assert "记录" not in str(refused.value)
     finally:
         use_language(None)
-
-
-def test_a_run_that_diverged_says_so_in_the_table():
-    sound = history(epochs=2, parameters=1, multiply_adds=2, seconds=[3.0, 3.0])
-    nan = {name: [0.5, math.nan] for name in ("train_loss", "train_accuracy", "test_accuracy")}
-    lost = history(epochs=2, parameters=3, multiply_adds=4, seconds=[3.0, math.nan], **nan)
-    at_once = history(
-        epochs=2, parameters=5, multiply_adds=6, seconds=[math.nan], train_loss=[math.nan]
-    )
-    _, *lines = run_table({"sound": sound, "lost": lost, "at once": at_once}).splitlines()
-    assert "diverged" not in lines[0]
-    assert lines[1].split() == ["lost", "3", "4", "diverged", "-", "-", "-", "3.0"]
-    assert lines[2].split() == ["at", "once", "5", "6", "diverged", "-", "-", "-", "-"]
-    assert len({len(line) for line in lines}) == 1

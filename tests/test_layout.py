@@ -14,18 +14,12 @@ from d2lhelpers.course import notebooks as files
 PACKAGE = Path(d2lhelpers.__file__).parent
 LINES = 320
 EXPECTED = {
-    "History",
-    "ImageData",
-    "Text",
-    "correct_mask",
     "hint",
-    "is_interactive",
     "solution",
-    "standard_error",
     "try_all_gpus",
     "use_language",
 }
-"""Exported for readers' own code, and for chapters still to come, though none calls them yet."""
+"""Exported for readers' own code, though no chapter calls them."""
 MODULES = {"results"}
 """Not exported, but imported by chapters that compare with stored runs."""
 

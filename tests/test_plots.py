@@ -226,7 +226,7 @@ def test_a_logarithmic_axis_has_plain_numbers():
 
 
 def spread(mean, deviation, work, seconds, seeds):
-    row = {"multiply_adds": work, "data_source": "CIFAR-10 (JPEG copy)"}
+    row = types.SimpleNamespace(multiply_adds=work, data_source="CIFAR-10 (JPEG copy)")
     return types.SimpleNamespace(
         mean=mean, deviation=deviation, seconds=seconds, rows=[row] * seeds
     )

@@ -1,5 +1,7 @@
 """Chapter 7: residual networks against their paper and torchvision, and the notes' own network."""
 
+import types
+
 import pytest
 import torch
 import torchvision
@@ -68,15 +70,25 @@ def test_block_by_hand(resnet_chapter, kind):
     torch.manual_seed(0)
     block = resnet_chapter["Residual"](4, 8, stride=2, kind=kind).eval()
     X = torch.randn(2, 4, 6, 6)
-    Y = block.bn2(block.conv2(block.bn1(block.conv1(X)).relu()))
+    conv1, bn1, _, conv2, bn2 = block.f
+    Y = bn2(conv2(bn1(conv1(X)).relu()))
     expected = (Y if kind is None else Y + block.shortcut(X)).relu()
     assert torch.equal(block(X), expected)
     assert expected.shape == (2, 8, 3, 3)
 
 
-def test_block_can_be_the_identity(resnet_chapter):
-    block = resnet_chapter["Residual"](4, 4)
-    nn.init.zeros_(block.bn2.weight)
+def test_ten_line_block_is_the_block_that_keeps_the_shape(resnet_chapter):
+    torch.manual_seed(0)
+    first, block = resnet_chapter["SameShape"](4), resnet_chapter["Residual"](4, 4)
+    block.load_state_dict(first.state_dict())
+    X = torch.randn(2, 4, 6, 6)
+    assert torch.equal(first(X), block(X))
+
+
+@pytest.mark.parametrize("name", ["Residual", "SameShape"])
+def test_block_can_be_the_identity(resnet_chapter, name):
+    block = resnet_chapter[name](*[4, 4][: 2 if name == "Residual" else 1])
+    nn.init.zeros_(block.f[-1].weight)
     X = torch.rand(2, 4, 6, 6)
     assert torch.equal(block(X), X)
 
@@ -104,41 +116,20 @@ def test_trashnet_is_the_notes_own(resnet_chapter):
 
 def test_small_resnet(resnet_chapter):
     net = resnet_chapter["small_resnet"]()
-    assert len(layers(net)) == 9
-    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
-    plain = resnet_chapter["small_resnet"](kind=None)
-    assert d2l.count_parameters(plain) == d2l.count_parameters(net)
+    shapes = [tuple(layer.weight.shape) for layer in layers(net)]
+    first, second = [(64, 24, 3, 3)], [(256, 64, 3, 3), (256, 256, 3, 3)]
+    third = [(256, 256, 3, 3)] * 2
+    assert shapes == [(24, 3, 2, 2), *first, *second, *third, (10, 256)]
+    for size in (24, 32):
+        assert net(torch.zeros(2, 3, size, size)).shape == (2, 10)
 
 
-def test_whitening(resnet_chapter):
-    """Uncorrelated outputs of variance 1, and both signs of each."""
+def test_block_of_one_convolution_by_hand(resnet_chapter):
     torch.manual_seed(0)
-    X = nn.functional.avg_pool2d(torch.randn(32, 3, 20, 20), 3, stride=1)
-    filters = resnet_chapter["whitening_filters"](X, epsilon=0)
-    assert filters.shape == (24, 3, 2, 2)
-    assert torch.equal(filters[:12], -filters[12:])
-    outputs = nn.functional.conv2d(X, filters[:12]).transpose(0, 1).flatten(1)
-    torch.testing.assert_close(torch.cov(outputs), torch.eye(12), atol=1e-2, rtol=0)
-
-
-def test_start_of_the_small_network(resnet_chapter):
-    torch.manual_seed(0)
-    X = torch.randn(8, 3, 32, 32)
-    net = resnet_chapter["make_small"](X)
-    assert torch.equal(net[0].weight, resnet_chapter["whitening_filters"](X))
-    assert not net[0].weight.requires_grad and net[0].bias.requires_grad
-    maps = torch.rand(2, 24, 8, 8)
-    assert torch.equal(net[2](maps)[:, :24], maps)  # 24 channels passed on, the others new
-    assert net[2](maps)[:, 24:].any()
-    free = resnet_chapter["make_small"](X, whiten=False, identity=False)
-    assert all(p.requires_grad for p in free.parameters())
-
-
-def test_alternating_flip(resnet_chapter):
-    flip = resnet_chapter["ByEpoch"](resnet_chapter["flip_alternately"], images_per_epoch=3)
-    X = torch.arange(12, dtype=torch.uint8).view(2, 1, 2, 3)
-    flipped = [not torch.equal(flip(part, None), part) for _ in range(4) for part in (X, X[:1])]
-    assert flipped == [False, False, True, True, False, False, True, True]
+    block = resnet_chapter["OneConvolution"](4).eval()
+    X = torch.randn(2, 4, 6, 6)
+    conv, norm = block.f
+    assert torch.equal(block(X), (norm(conv(X)) + X).relu())
 
 
 def test_shrunk_images_keep_their_content(resnet_chapter):
@@ -153,17 +144,85 @@ def test_shrunk_images_keep_their_content(resnet_chapter):
     assert (small[0, 0, 12, 2:22] - 8 * places).abs().max() <= 1
 
 
-@pytest.mark.parametrize("options", [{"kind": None}, {"whiten": False}, {"identity": False}])
-def test_ablation_keeps_the_size(resnet_chapter, options):
-    make, X = resnet_chapter["make_small"], torch.rand(8, 3, 32, 32)
-    nets = make(X), make(X, **options)
-    sizes = [sum(p.numel() for p in net.parameters()) for net in nets]
-    assert sizes[0] == sizes[1]
-    work = [d2l.count_multiply_adds(net, (3, 32, 32)) for net in nets]
-    assert work[0] == work[1]
+def test_augmentation_follows_the_epoch(resnet_chapter):
+    """Four epochs of three steps: two with small images, three with shifts."""
+    schedule = types.SimpleNamespace(last_epoch=0)
+    augment = resnet_chapter["augment_by"](schedule, 3, small_until=2, shifts_until=3)
+    images = torch.full((40, 3, 32, 32), 255, dtype=torch.uint8)  # a shift lets zeros in
+    sizes, shifted = [], []
+    for step in range(12):
+        schedule.last_epoch = step
+        changed = augment(images, torch.Generator().manual_seed(step))
+        sizes.append(changed.shape[-1])
+        shifted.append(bool((changed < 255).any()))
+    assert sizes == [24] * 6 + [32] * 6
+    assert shifted == [True] * 9 + [False] * 3
 
 
-def test_ablation_removes_one_idea_a_row(resnet_chapter):
-    rows = resnet_chapter["ABLATION"]
-    assert all(len(removed) == 1 for removed in rows.values())
-    assert len({key for removed in rows.values() for key in removed}) == len(rows)
+def test_the_epoch_survives_a_lost_session(resnet_chapter, tmp_path):
+    """Resumed from its checkpoint, training sees images of the size that its epoch asks for."""
+
+    def start(epochs_at_most):
+        torch.manual_seed(0)
+        sizes, net = [], nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        data = d2l.load_cifar10(10, train_size=20, test_size=10, source="synthetic")
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=3 * 2)
+        augment = resnet_chapter["augment_by"](schedule, 2, small_until=2, shifts_until=2)
+        data.train.dataset.augment = (augment,)
+
+        def look(net, inputs):
+            if net.training and schedule.last_epoch == 2 * epochs_at_most:
+                raise KeyboardInterrupt
+            if net.training:
+                sizes.append(inputs[0].shape[-1])
+
+        net.register_forward_pre_hook(look)
+        parts = {"optimizer": optimizer, "schedule": schedule, "checkpoint": tmp_path / "small.pt"}
+        return d2l.train(net, data, epochs=3, name="test/small/resumed", **parts), sizes
+
+    with pytest.raises(KeyboardInterrupt):
+        start(1)
+    history, sizes = start(99)
+    assert history.epochs == 3
+    assert sizes[-4:] == [24, 24, 32, 32]
+
+
+def test_second_pass_of_the_notes_changes_counts_and_running_averages_only(resnet_chapter):
+    draw = {"generator": torch.Generator().manual_seed(0)}
+    noise = [(torch.randn(50, 3, 8, 8, **draw), torch.randint(10, (50,), **draw)) for _ in range(5)]
+    nets, optimizers = [], []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(resnet_chapter["trashnet"]().to(memory_format=torch.channels_last))
+        optimizers.append(torch.optim.SGD(nets[-1].parameters(), lr=0.02))
+    found = resnet_chapter["notes_epoch"](nets[0], noise, optimizers[0], constant(optimizers[0]))
+    for X, y in noise:  # the same steps, with a single pass each
+        with torch.autocast("cpu", torch.bfloat16, enabled=d2l.has_bfloat16(torch.device("cpu"))):
+            scores = nets[1](X.to(memory_format=torch.channels_last))
+        loss = nn.functional.cross_entropy(scores.float(), y)
+        optimizers[1].zero_grad()
+        loss.backward()
+        optimizers[1].step()
+    assert [net[1].num_batches_tracked.item() for net in nets] == [10, 5]
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(a, b)
+    assert found["before"] < found["after"]
+
+
+def constant(optimizer):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
+def test_numbers_of_the_notes_epoch_by_hand(resnet_chapter):
+    """Means over images, the last batch smaller; the loss and `before` are from before the step."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
+    X, y = torch.randn(30, 3, 2, 2), torch.arange(30) % 10
+    optimizer = torch.optim.SGD(net.parameters(), lr=0)
+    batches = [(X[:20], y[:20]), (X[20:], y[20:])]
+    found = resnet_chapter["notes_epoch"](net, batches, optimizer, constant(optimizer))
+    expected = nn.functional.cross_entropy(net(X), y).item()
+    assert found["loss"] == pytest.approx(expected, rel=1e-2)  # bfloat16 where it is fast
+    right = d2l.accuracy(net(X), y)
+    assert found["before"] == pytest.approx(right, abs=0.04) and found["after"] == found["before"]

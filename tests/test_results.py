@@ -42,9 +42,7 @@ def test_a_seed_that_diverged_leaves_no_mean(empty_course):
     early = nan | {"train_loss": [math.nan], "seconds": [math.nan]}
     writing.add_results([record(seed=1, **early)])
     assert [row.epochs for row in results.read_results()] == [2, 1, 2]
-    history = record(seed=5, accuracy=0.8)
-    assert [row.seed for row in d2l.over_seeds(history).rows] == [0, 1, 2, 5]
-    assert "diverged" in d2l.spread_table({"net": spread})
+    assert d2l.spread_table({"net": spread}).loc["net", "test accuracy"] == "diverged"
 
 
 def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_course):
@@ -56,28 +54,9 @@ def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_cou
         2,
         "python 3, torch 2",
     )
-    assert before[0]["test_accuracy"] == 0.9 and list(before[0]) == list(results.RESULT_COLUMNS)
     path = results.results_file()
     path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
     assert results.read_results() == before
-
-
-def test_a_run_that_diverged_is_reported_and_joins_no_seeds(empty_course, capsys):
-    nan = {"train_loss": [2.0, math.nan], "test_loss": [math.nan], "test_accuracy": [math.nan]}
-    history = record(**nan)
-    d2l.report(history)
-    zh, en = capsys.readouterr().out.splitlines()
-    assert "发散" in zh and "diverged" in en and "nan" not in zh + en
-    alone = d2l.over_seeds(history)
-    assert len(alone.rows) == 1 and math.isnan(alone.mean)  # no accuracy, and not one of 0
-    line = d2l.spread_table({"net": alone}).splitlines()[1]
-    assert line.split()[-1] == "diverged"
-
-    writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
-    assert d2l.over_seeds(history).mean == pytest.approx(0.91)
-    d2l.report(history)
-    zh, en = capsys.readouterr().out.splitlines()
-    assert "发散" in zh and "0.9100" in zh and "diverged" in en and "0.9100" in en
 
 
 def test_table_of_networks():
@@ -86,44 +65,17 @@ def test_table_of_networks():
         for seed, accuracy in enumerate((0.90, 0.92))
     ]
     (one,), (two,) = results.spreads(rows[:1]), results.spreads(rows)
-    head, *lines = d2l.spread_table({"one seed": one, "two": two}).splitlines()
-    assert head.split() == [
-        "parameters",
-        "multiply-adds",
-        "epochs",
-        "seconds",
-        "seeds",
-        "test",
-        "accuracy",
-    ]
-    assert lines[0].split() == ["one", "seed", "10", "2,000,000", "2", "3", "1", "0.9000"]
-    assert lines[1].split() == ["two", "10", "2,000,000", "2", "3", "2", "0.9100", "±", "0.0141"]
-    for column, value in (("parameters", "10"), ("multiply-adds", "2,000,000"), ("seeds", "2")):
-        end = head.index(column) + len(column)
-        assert lines[1][:end].endswith(value)
-
-
-def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
-    def history(seed, accuracy, epochs=2, **others):
-        fields = {"train_loss": [1.0] * epochs, "test_accuracy": [accuracy] * epochs}
-        return record(seed=seed, **fields | others)
-
-    d2l.report(history(0, 0.8))
-    zh, en = capsys.readouterr().out.splitlines()
-    for sentence in (zh, en):
-        assert "0.8000" in sentence and "MNIST" in sentence
-    assert "完整" not in zh and "full runs" not in en  # the file has none
-    alone = d2l.over_seeds(history(0, 0.8))
-    assert (alone.mean, alone.deviation, len(alone.rows)) == (0.8, 0.0, 1)
-    writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92))])
-    d2l.report(history(0, 0.94))
-    zh, en = capsys.readouterr().out.splitlines()
-    assert "共 2 个随机种子，均值 0.9300" in zh and "full runs: 2, mean 0.9300" in en
-    # A full run stands for its own seed; a shorter one, or one on fewer images, does not count.
-    assert d2l.over_seeds(history(0, 0.94)).mean == pytest.approx((0.94 + 0.92) / 2)
-    assert d2l.over_seeds(history(2, 0.97)).mean == pytest.approx(0.93)
-    assert d2l.over_seeds(history(0, 0.1, epochs=1)).mean == pytest.approx(0.91)
-    assert d2l.over_seeds(history(0, 0.1, train_samples=2000)).mean == pytest.approx(0.91)
+    shown = d2l.spread_table({"one seed": one, "two": two})
+    assert list(shown.index) == ["one seed", "two"]
+    assert shown.loc["two"].to_dict() == {
+        "parameters": "10",
+        "multiply-adds": "2,000,000",
+        "epochs": "2",
+        "seconds": "3",
+        "seeds": "2",
+        "test accuracy": "0.9100 ± 0.0141",
+    }
+    assert shown.loc["one seed", "test accuracy"] == "0.9000"
 
 
 @pytest.mark.parametrize(
@@ -132,4 +84,4 @@ def test_a_run_joins_the_seeds_in_the_file(empty_course, capsys):
 )
 def test_a_run_that_cannot_be_a_result_says_why(empty_course, change, message):
     with pytest.raises(ValueError, match=message):
-        d2l.report(record(**change))
+        results.Result.of(record(**change))

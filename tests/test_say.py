@@ -7,7 +7,7 @@ import types
 import pytest
 
 import d2lhelpers as d2l
-from d2lhelpers.say import Spoken, Text, is_interactive
+from d2lhelpers.say import Spoken, Text, is_interactive, say
 
 
 @pytest.fixture
@@ -88,14 +88,14 @@ def speak():
 
 
 def test_sentences_in_both_languages(capsys):
-    d2l.say(zh="中文。", en="English.")
+    say(zh="中文。", en="English.")
     assert capsys.readouterr().out == "中文。\nEnglish.\n"
 
 
 def test_one_language_leaves_the_other_out(speak, capsys):
     for language, line in {"zh": "中文。", "en": "English."}.items():
         speak(language)
-        d2l.say(zh="中文。", en="English.")
+        say(zh="中文。", en="English.")
         assert capsys.readouterr().out == f"{line}\n"
         assert str(ValueError(Text("中文。", "English."))) == line
     speak(None)

@@ -28,7 +28,7 @@ def shown():
     from nbclient import NotebookClient
 
     cells = [
-        "import torch\nimport d2lhelpers as d2l\nd2l.is_interactive()",
+        "import torch\nimport d2lhelpers as d2l\nd2l.board.is_interactive()",
         "d2l.show_images(torch.rand(2, 3, 8, 8), [1, 2])",
         "d2l.show_images(torch.rand(2, 3, 8, 8));",
         "for n in (2, 3):\n    d2l.plot_confusion(torch.ones(n, n).int(), 'abc'[:n], title='<T>')",

@@ -18,8 +18,6 @@ from d2lhelpers.course.notebooks import (
     NotebookFailure,
     build_folder,
     notebooks,
-    parameters_of,
-    read_notebook,
 )
 
 INSTRUCTIONS = {
@@ -50,10 +48,7 @@ def main() -> int:
         variables = INSTRUCTIONS[instructions] | {"OMP_NUM_THREADS": threads}
         os.environ["D2L_RUNS"] = str(copies / "runs")
         start = time.perf_counter()
-        jobs = run.quick_jobs(paths, source)
-        for path, parameters in jobs.items():
-            has_one = "SEED" in parameters_of(read_notebook(path))
-            parameters |= {"SEED": seed} if has_one else {"SEEDS": [seed]}
+        jobs = run.quick_jobs(paths, source, {"SEEDS": [seed]})
         results = list(run.quick_runs(jobs, copies, variables))
         cells = "".join(f"{_cell(result):>10}" for result in results)
         seconds = time.perf_counter() - start

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,9 @@ def add_results(runs: Sequence[History], instead_of: str = "") -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(sorted(rows.values(), key=lambda row: row.chapter))
+            writer.writerows(
+                map(dataclasses.asdict, sorted(rows.values(), key=lambda row: row.chapter))
+            )
 
     write_atomically(results_file(), write)
 

@@ -189,34 +189,15 @@ class _Pool:
             time.sleep(0.1)
 
 
-def run_seeds(paths: Iterable[Path], seeds: Iterable[int], report=print) -> None:
-    """Train each chapter with each seed on full data, where it can be, its headline alone.
-
-    ``results.csv`` and the README's table are kept as runs succeed; a failed run changes neither.
-    """
-    for path in paths:
-        own = parameters_of(read_notebook(path))
-        for seed in seeds:
-            one = {"SEED": seed, "EXPERIMENTS": False} if "SEED" in own else {"SEEDS": [seed]}
-            executed = build_folder() / "notebooks" / f"{path.stem}-seed{seed}.ipynb"
-            outcome = run_notebook(path, one, executed)
-            keep_results(outcome.runs)
-            report(_summary(outcome))
-
-
-def run_full(paths: Iterable[Path], seeds: Iterable[int] = (), report=print) -> None:
+def run_full(paths: Iterable[Path], report=print) -> None:
     """Redo stored outputs, ``results.csv`` and the README's table on full data.
 
-    A notebook with ``SEEDS`` trains with all of them itself. Of one with a ``SEED``, the other
-    seeds run first, as in ``run_seeds``, so that the stored run can show the spread.
+    They are kept as runs succeed; a failed run changes none of them.
     """
     for path in paths:
-        own = parameters_of(read_notebook(path))
-        if "SEED" in own:
-            run_seeds([path], [seed for seed in seeds if seed != own["SEED"]], report)
         outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
         save_outputs(outcome.executed, path)
-        keep_results(outcome.runs, instead_of="" if "SEED" in own else path.stem)
+        keep_results(outcome.runs, instead_of=path.stem)
         report(_summary(outcome))
 
 

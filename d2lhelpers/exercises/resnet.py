@@ -1,4 +1,4 @@
-"""Exercises of chapter 7: shortcuts, a trustworthy evaluation, and the residual block."""
+"""Exercises of chapter 7: shortcuts, a trustworthy evaluation, and the bottleneck block."""
 
 import copy
 
@@ -65,52 +65,76 @@ def check_evaluate(answer):
             )
 
 
-class Block(nn.Module):
+class Bottleneck(nn.Module):
     def __init__(self, in_channels, channels, stride=1):
         super().__init__()
+
+        def conv_norm(inputs, outputs, kernel_size, stride=1):
+            padding = kernel_size // 2
+            conv = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, bias=False)
+            return conv, nn.BatchNorm2d(outputs)
+
         self.f = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            *conv_norm(in_channels, channels, 1),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            *conv_norm(channels, channels, 3, stride),
+            nn.ReLU(),
+            *conv_norm(channels, 4 * channels, 1),
         )
         self.shortcut = nn.Identity()
-        if stride > 1 or in_channels != channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+        if stride > 1 or in_channels != 4 * channels:
+            self.shortcut = nn.Sequential(*conv_norm(in_channels, 4 * channels, 1, stride))
 
     def forward(self, X):
         return torch.relu(self.f(X) + self.shortcut(X))
 
 
-def check_block(answer):
-    for in_channels, channels, stride in ((4, 4, 1), (4, 8, 2), (4, 6, 1), (4, 4, 2)):
+def check_bottleneck(answer):
+    for in_channels, channels, stride in ((16, 4, 1), (16, 8, 2), (8, 4, 1), (16, 4, 2)):
         block = filled_in(answer(in_channels, channels, stride))
         where = f"({in_channels}, {channels}, {stride})"
-        shape = 2, channels, 8 // stride, 12 // stride
+        shape = 2, 4 * channels, 8 // stride, 12 // stride
         Y = must_have_shape(block(torch.randn(2, in_channels, 8, 12)), shape, Text(where, where))
         if (Y < 0).any():
             raise Wrong(
                 f"{where}：相加之后还有一个 ReLU，输出不该有负数。",
                 f"{where}: a ReLU follows the sum, so no output should be negative.",
             )
-    block = answer(4, 4).eval()
-    convs = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+        weights = in_channels * channels + 9 * channels**2 + 4 * channels**2 + 2 * 6 * channels
+        if stride > 1 or in_channels != 4 * channels:
+            weights += in_channels * 4 * channels + 2 * 4 * channels
+        found = sum(p.numel() for p in block.parameters())
+        if found != weights:
+            raise Wrong(
+                f"{where}：应有 {weights} 个参数，这里有 {found} 个。看看偏置、归一化和捷径。",
+                f"{where}: expected {weights} parameters, found {found}; look at biases, "
+                "normalisation and the shortcut.",
+            )
+    _check_order(answer(16, 4).eval())
+
+
+def _check_order(block):
+    """Where the shape stays: ReLU(f(x) + x), a ReLU after the first two normalisations."""
+    convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
     norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
-    if (len(convs), len(norms)) != (2, 2):
+    windows = sorted(conv.kernel_size[0] for conv in convs)
+    if windows != [1, 1, 3] or len(norms) != 3:
         raise Wrong(
-            "形状不变时，块里应有两个 3×3 卷积和两个批量归一化，"
-            f"这里有 {len(convs)} 个和 {len(norms)} 个。",
-            "Where the shape stays, a block has two 3×3 convolutions and two batch "
-            f"normalisations; found {len(convs)} and {len(norms)}.",
+            "形状不变时，块里应有 1×1、3×3、1×1 三个卷积和三个批量归一化，"
+            f"这里卷积的窗口是 {windows}，归一化有 {len(norms)} 个。",
+            "Where the shape stays, a block has convolutions of 1×1, 3×3 and 1×1 and three batch "
+            f"normalisations; found windows of {windows} and {len(norms)} normalisations.",
         )
     for norm in norms:
         for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
             nn.init.uniform_(values, 0.5, 2)
-    X = torch.randn(8, 4, 9, 9)
-    Y = norms[1](convs[1](norms[0](convs[0](X)).relu()))
+    reduce = next(m for m in convs if m.out_channels == 4 and m.kernel_size == (1, 1))
+    middle = next(m for m in convs if m.kernel_size == (3, 3))
+    expand = next(m for m in convs if m.out_channels == 16)
+    narrow = [norm for norm in norms if norm.num_features == 4]
+    (wide,) = (norm for norm in norms if norm.num_features == 16)
+    X = torch.randn(8, 16, 9, 9)
+    Y = wide(expand(narrow[1](middle(narrow[0](reduce(X)).relu())).relu()))
     case = Text("ReLU(f(x) + x)，评估模式", "ReLU(f(x) + x) in evaluation mode")
     must_equal(block(X.clone()), (Y + X).relu(), case)
 
@@ -161,19 +185,22 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        check=check_block,
+        check=check_bottleneck,
         hint=Text(
-            "卷积、归一化、ReLU、卷积、归一化，加上捷径，再 ReLU。形状变了，捷径也要变：用步幅相"
-            "同的 1×1 卷积，或者隔像素取、缺的通道补零。",
-            "Convolution, normalisation, ReLU, convolution, normalisation, then add the shortcut, "
-            "then ReLU. Where the shape changes the shortcut must change it too: by a 1×1 "
-            "convolution with the same stride, or by skipping pixels and adding channels of zeros.",
+            "卷积、归一化、ReLU，三遍，最后一个 ReLU 挪到加上捷径之后。3×3 的卷积带步幅，填充 1。"
+            "形状变了（步幅大于 1，或输入的通道不是 4 * channels），捷径就是步幅相同的 1×1 卷积"
+            "加归一化。",
+            "Convolution, normalisation, ReLU, three times, with the last ReLU moved behind the "
+            "sum. The 3×3 convolution has the stride and a padding of 1. Where the shape changes "
+            "(a stride above 1, or other than 4 * channels inputs) the shortcut is a 1×1 "
+            "convolution with the same stride, and normalisation.",
         ),
-        solution=Block,
+        solution=Bottleneck,
         why=Text(
-            "参数全是零时 f(x) 是零，输出就是 ReLU(x)：多叠一块，至少不必变差。",
-            "With all parameters at zero, f(x) is zero and the output is ReLU(x): one more block "
-            "need not do harm.",
+            "3×3 的卷积只算四分之一的通道，所以块的两头可以宽四倍，计算量差不多：ResNet-50 靠它"
+            "加深。",
+            "The 3×3 convolution works on a quarter of the channels, so that the block's ends can "
+            "be four times as wide at much the same cost: that is how ResNet-50 gets deeper.",
         ),
     ),
 )

@@ -22,12 +22,12 @@ def test_results_are_kept_and_replaced(empty_course):
     writing.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
     writing.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
     rows = results.read_results()
-    assert [(r["chapter"], r["seed"], r["test_accuracy"]) for r in rows] == [
+    assert [(r.chapter, r.seed, r.test_accuracy) for r in rows] == [
         ("01_good", 0, 0.7),
         ("01_good", 1, 0.9),
         ("02_bad", 0, 0.9),
     ]
-    assert (rows[0]["epochs"], rows[0]["seconds"], rows[0]["multiply_adds"]) == (2, 3.5, 2_000_000)
+    assert (rows[0].epochs, rows[0].seconds, rows[0].multiply_adds) == (2, 3.5, 2_000_000)
     with results.results_file().open() as file:
         assert tuple(next(csv.reader(file))) == results.RESULT_COLUMNS
 
@@ -47,7 +47,7 @@ def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course,
     writing.add_results([*(record(seed=s) for s in range(3)), other])
     writing.add_results([record(seed=2, accuracy=0.5, **change)])
     rows = results.read_results()
-    assert [(r["variant"], r["seed"], r["test_accuracy"]) for r in rows] == [
+    assert [(r.variant, r.seed, r.test_accuracy) for r in rows] == [
         ("plain", 2, 0.5),
         ("other", 1, 0.9),
     ]
@@ -112,7 +112,7 @@ def test_two_full_runs_at_once_lose_nothing(tmp_path, empty_course, monkeypatch)
         thread.start()
     for thread in keep:
         thread.join()
-    assert sorted(row["seed"] for row in read()) == [0, 1, 2]
+    assert sorted(row.seed for row in read()) == [0, 1, 2]
     assert "(3 seeds)" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
@@ -122,7 +122,7 @@ def test_a_file_that_a_spreadsheet_saved_is_read(empty_course):
     text = results.results_file().read_text(encoding="utf-8")
     results.results_file().write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
     writing.add_results([record(seed=1)])
-    assert [row["seed"] for row in results.read_results()] == [0, 1]
+    assert [row.seed for row in results.read_results()] == [0, 1]
     assert results.results_file().read_bytes().startswith(b"chapter,")
 
 
@@ -130,6 +130,6 @@ def test_a_diverged_run_is_a_row_and_no_number_in_the_table(tmp_path, empty_cour
     write_chapter(tmp_path)
     writing.add_results([record(seed=s) for s in range(3)])
     writing.add_results([record(seed=1, accuracy=float("nan"))])
-    assert [row["seed"] for row in results.read_results()] == [0, 1, 2]
+    assert [row.seed for row in results.read_results()] == [0, 1, 2]
     table = writing.results_table()
     assert "diverged" in table and "nan" not in table and "0.9" not in table

@@ -13,10 +13,8 @@ from nbval.plugin import get_sanitize_patterns
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course.pictures import images_of
 
-SECOND_EDITION = {"EPOCHS", "BATCH_SIZE", "LR", "SEEDS", "TRAIN_SIZE", "TEST_SIZE", "SOURCE"}
-FIRST_EDITION = SECOND_EDITION - {"SEEDS"} | {"SEED", "EXPERIMENTS"}
-PARAMETERS = FIRST_EDITION | SECOND_EDITION
-QUICK = PARAMETERS - {"SEED", "SOURCE", "EXPERIMENTS"}
+PARAMETERS = {"EPOCHS", "BATCH_SIZE", "LR", "SEEDS", "TRAIN_SIZE", "TEST_SIZE", "SOURCE"}
+QUICK = PARAMETERS - {"SOURCE"}
 HAN = r"[\u4e00-\u9fff]"
 ABSOLUTE = r"(?:^|[\"' (])(?:/[a-z]+/[a-z]|[A-Z]:\\)"
 
@@ -119,9 +117,9 @@ def english_has_no_chinese(notebook):
 
 
 def parameters_are_complete(notebook):
-    """One cell tagged parameters, with exactly the names of the chapter's edition."""
+    """One cell tagged parameters, with exactly the names that all chapters have."""
     own = set(files.parameters_of(notebook))
-    return sorted((SECOND_EDITION if "SEEDS" in own else FIRST_EDITION) ^ own)
+    return sorted(PARAMETERS ^ own)
 
 
 def parameters_are_set_once(notebook):
@@ -335,7 +333,7 @@ def small_notebook():
         nbformat.v4.new_markdown_cell(zh, metadata={"tags": ["zh"]}),
         nbformat.v4.new_markdown_cell(en, metadata={"tags": ["en"]}),
         nbformat.v4.new_code_cell(
-            "\n".join(f"{name} = 1" for name in sorted(SECOND_EDITION)),
+            "\n".join(f"{name} = 1" for name in sorted(PARAMETERS)),
             metadata={"tags": ["parameters"]},
             execution_count=1,
         ),
@@ -455,7 +453,7 @@ BREAKS = [
     (figures_have_alt_text, _figure(["一条线。"], [])),
     (figures_have_alt_text, _figure(["A line."], ["A line."])),
     (figures_have_alt_text, _figure(["一条线。"], ["一条线。"])),
-    (outputs_are_whole, _edit(3, "print(EPOCHS)", "print(SEED)")),
+    (outputs_are_whole, _edit(3, "print(EPOCHS)", "print(SEEDS)")),
     (outputs_are_whole, _twice),
     (outputs_are_whole, _output("warning", name="stderr")),
     (outputs_are_clean, _output(" 50%|#####     | 5/10")),

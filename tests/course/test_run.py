@@ -12,12 +12,13 @@ import nbformat
 import pytest
 import wide
 
-from d2lhelpers import History, results
 from d2lhelpers import __main__ as command
+from d2lhelpers import results
 from d2lhelpers._paths import folder, project_folder
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course import parameters, run
 from d2lhelpers.course import results as kept
+from d2lhelpers.history import History
 from d2lhelpers.sources import Found
 
 ROOT = project_folder()
@@ -38,9 +39,7 @@ def small_course(tmp_path, move_project, monkeypatch):
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("D2L_BUILD", str(tmp_path / "build"))
     (tmp_path / "notebooks").mkdir()
-    parameters = (
-        "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEED = 0\nEXPERIMENTS = True"
-    )
+    parameters = "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEEDS = (0, 1, 2)"
     good = notebook_of(parameters, "print(EPOCHS, SOURCE)", tags=[(0, "parameters")])
     good.metadata["d2lhelpers"] = {"headlines": ["Net/plain"]}
     bad = notebook_of("x = 1", "# divide\nx / 0")
@@ -91,7 +90,7 @@ def test_missing_notebook_is_named(capsys):
 def test_messages_get_through_a_pipe_that_knows_no_chinese():
     """As on Windows, where its encoding is that of the country."""
     result = subprocess.run(
-        [sys.executable, "-c", "from d2lhelpers import say; say('正在下载 …', '')"],
+        [sys.executable, "-c", "from d2lhelpers.say import say; say('正在下载 …', '')"],
         capture_output=True,
         cwd=ROOT,
         env=os.environ | {"PYTHONIOENCODING": "cp1252"},
@@ -177,7 +176,7 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
 
 @pytest.fixture
 def trained(small_course, monkeypatch):
-    """Runs of notebooks without a kernel: each is noted, leaves one result, and 02_bad fails."""
+    """Runs of notebooks without a kernel: each is noted, has three results, and 02_bad fails."""
     markers = "<!-- results: start -->\n<!-- results: end -->\n"
     (small_course / "README.md").write_text(markers, encoding="utf-8")
     monkeypatch.setattr(run, "source_at_hand", lambda: "real")
@@ -190,46 +189,30 @@ def trained(small_course, monkeypatch):
         executed.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, executed)
         record = {"name": f"{path.stem}/Net/plain", "source": "MNIST", "device": "CPU"}
-        record |= {"seed": parameters.get("SEED", 0), "parameters": 1, "multiply_adds": 1}
+        record |= {"parameters": 1, "multiply_adds": 1}
         record |= {"train_samples": 8, "train_loss": [1.0], "seconds": [1.0]}
         record |= {"precision": "float32", "log_dir": "", "started": 0.0, "test_accuracy": [0.5]}
-        return run.Outcome(path, 1.0, executed, [History(**record)])
+        return run.Outcome(path, 1.0, executed, [History(**record, seed=seed) for seed in range(3)])
 
     monkeypatch.setattr(run, "run_notebook", execute)
     return ran
 
 
-def test_full_run_takes_the_other_seeds_first(small_course, trained):
+def test_a_full_run_stores_outputs_and_results(small_course, trained):
     path = small_course / "notebooks" / "01_good.ipynb"
-    assert command.main(["run", "--full", "--seeds", "0", "1", "2", "--", str(path)]) == 0
-    headline = {"EXPERIMENTS": False}
-    assert trained == [(path.stem, {"SEED": s} | headline) for s in (1, 2)] + [(path.stem, {})]
-    assert [row["seed"] for row in results.read_results()] == [1, 2, 0]
+    assert command.main(["run", "--full", str(path)]) == 0
+    assert trained == [(path.stem, {})]
+    assert [row.seed for row in results.read_results()] == [0, 1, 2]
     assert "(3 seeds)" in (small_course / "README.md").read_text(encoding="utf-8")
     assert files.outputs_are_current(files.read_notebook(path))
 
 
-def test_seeds_alone_add_results_and_store_no_outputs(small_course, trained):
-    path = small_course / "notebooks" / "01_good.ipynb"
-    before = path.read_bytes()
-    assert command.main(["run", str(path), "--seeds", "0", "3"]) == 0
-    assert trained == [(path.stem, {"SEED": s, "EXPERIMENTS": False}) for s in (0, 3)]
-    assert [row["seed"] for row in results.read_results()] == [0, 3]
-    assert path.read_bytes() == before
-
-
 def test_a_failed_run_changes_nothing_and_keeps_what_went_before(small_course, trained, capsys):
     paths = [small_course / "notebooks" / name for name in ("01_good.ipynb", "02_bad.ipynb")]
-    seeds = ["--seeds", "0", "1", "2"]
-    notebook = files.read_notebook(paths[1])
-    notebook.cells.insert(
-        0, nbformat.v4.new_code_cell("SEED = 0", metadata={"tags": ["parameters"]})
-    )
-    nbformat.write(notebook, paths[1])
     before = paths[1].read_bytes()
-    assert command.main(["run", "--full", *seeds, "--", *map(str, paths)]) == 1
+    assert command.main(["run", "--full", *map(str, paths)]) == 1
     assert "02_bad.ipynb: cell 2 of 2 failed" in capsys.readouterr().err
-    assert {row["chapter"] for row in results.read_results()} == {"01_good"}
+    assert {row.chapter for row in results.read_results()} == {"01_good"}
     assert "01_good" in (small_course / "README.md").read_text(encoding="utf-8")
     assert paths[1].read_bytes() == before
 
@@ -351,8 +334,7 @@ def test_interrupt_ends_with_a_line_and_without_kernels(small_course):
     ("name", "value"),
     [
         ("EPOCH", "1"),
-        ("EXPERIMENTS", "false"),
-        ("EXPERIMENTS", "1"),
+        ("SEEDS", "0"),
         ("EPOCHS", "True"),
         ("EPOCHS", "2.5"),
         ("TRAIN_SIZE", "many"),
@@ -367,10 +349,9 @@ def test_mistyped_parameters_are_refused_before_anything_runs(small_course, caps
     assert not (small_course / "build" / "notebooks").exists()
 
 
-@pytest.mark.parametrize("way", ["--full", "--seeds=0"])
-def test_a_full_run_takes_no_parameters(small_course, capsys, way):
+def test_a_full_run_takes_no_parameters(small_course, capsys):
     path = small_course / "notebooks" / "01_good.ipynb"
-    assert command.main(["run", way, "-p", "EPOCHS", "1", "--", str(path)]) == 2
+    assert command.main(["run", "--full", "-p", "EPOCHS", "1", "--", str(path)]) == 2
     assert "-p" in capsys.readouterr().err
 
 
