@@ -75,7 +75,7 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
     return Chapter(
         name,
         to_html(title, "t")[1][0].text,
-        paragraphs[0] if paragraphs else "",
+        _summary(paragraphs),
         headings[1:],
         list(_sections(edition.cells)),
         html,
@@ -86,6 +86,12 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
 def _without_badge(markdown: str) -> str:
     """The page has a row of its own for what Colab's badge does."""
     return "\n\n".join(part for part in markdown.split("\n\n") if BADGE not in part)
+
+
+def _summary(paragraphs: list[str]) -> str:
+    """The first paragraph, with the list that it announces."""
+    announces = bool(paragraphs) and paragraphs[0].endswith((":", "："))
+    return "\n\n".join(paragraphs[: 1 + announces])
 
 
 def _sections(cells: list[nbformat.NotebookNode]):
