@@ -202,7 +202,10 @@ def _exporter(language: str) -> Any:
         about = output.metadata.get(kind, {})
         width = f' width="{about["width"]}"' if "width" in about else ""
         source = picture_address(output.data[kind], kind)
-        return f'<img src="{source}" alt="{escape(about.get("alt", ""))}"{width}>'
+        # Drawings of the course bring their own colours for the dark; a chart is drawn on white.
+        white = kind == "image/svg+xml" and "prefers-color-scheme" not in output.data[kind]
+        chart = ' class="chart"' if white else ""
+        return f'<img src="{source}" alt="{escape(about.get("alt", ""))}"{width}{chart}>'
 
     exporter = HTMLExporter(
         template_name="course",
