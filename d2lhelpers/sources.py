@@ -92,7 +92,9 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
                 en=f"there is no data set {name!r}; choose from {known}.",
             )
         )
-    _, found = _find(DATA_SETS[name], data_root(root), stacklevel=3)
+    _, found, damage = _find(DATA_SETS[name], data_root(root))
+    if damage is not None:
+        warnings.warn(f"\n{damage}", DamagedDataWarning, stacklevel=2)
     return found
 
 
@@ -127,7 +129,9 @@ def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arra
     found = _stand_in(data_set)
     if source != "synthetic":
         root = data_root(root)
-        arrays, found = _find(data_set, root, stacklevel=5)
+        arrays, found, damage = _find(data_set, root)
+        if damage is not None:
+            warnings.warn(f"\n{damage}", DamagedDataWarning, stacklevel=4)
         if arrays is not None:
             return arrays, found
         if source == "real":
@@ -145,13 +149,12 @@ def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arra
 _warned: set[str] = set()  # names of the data sets whose stand-in was announced
 
 
-def _find(data_set: DataSet, root: Path, stacklevel: int) -> tuple[Arrays | None, Found]:
-    """Disk, then network. Returns (None, why not) if the real data cannot be had.
+def _find(data_set: DataSet, root: Path) -> tuple[Arrays | None, Found, Text | None]:
+    """Disk, then network.
 
-    Args:
-        data_set: what to look for.
-        root: where.
-        stacklevel: that of the user's line, counted from here, for `DamagedDataWarning`.
+    Returns:
+        The arrays, None if the real data cannot be had; where they are, or why there are none; and
+        what a ``DamagedDataWarning`` has to say, None if no file is damaged.
     """
     reading, kept, failure, other = read_files(data_set, root), {}, None, None
     flaws = list(reading.flaws.values())
@@ -171,14 +174,14 @@ def _find(data_set: DataSet, root: Path, stacklevel: int) -> tuple[Arrays | None
             except DownloadError as error:
                 failure = error
     damaged = [flaw for flaw in flaws if not flaw.is_missing]
-    if damaged:
-        text = _damaged_message(damaged, kept)
-        warnings.warn(f"\n{text}", DamagedDataWarning, stacklevel=stacklevel)
+    damage = _damaged_message(damaged, kept) if damaged else None
     if reading.arrays is not None:
-        return reading.arrays, Found(data_set.name, True, data_set.name, _place(data_set, root))
+        found = Found(data_set.name, True, data_set.name, _place(data_set, root))
+        return reading.arrays, found, damage
     if other is not None:
-        return other[0], Found(data_set.name, True, other[1], root / data_set.npz)
-    return None, _stand_in(data_set, *_why(reading, root, flaws, failure))
+        arrays, source = other
+        return arrays, Found(data_set.name, True, source, root / data_set.npz), damage
+    return None, _stand_in(data_set, *_why(reading, root, flaws, failure)), damage
 
 
 def _stand_in(data_set: DataSet, cause: Text | None = None, reason: Text | None = None) -> Found:
