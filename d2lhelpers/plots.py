@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -153,7 +153,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
 # --- what they share --------------------------------------------------------------------------
 
 
-def _style_of(i: int) -> dict[str, Any]:
+def _style_of(i: int) -> dict[str, str | int]:
     """Colour and marker of run ``i``: the first seven differ in both, 49 in the pair."""
     marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
     return {"color": COLOURS[i % len(COLOURS)], "marker": marker, "markersize": 4}
