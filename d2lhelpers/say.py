@@ -1,7 +1,7 @@
 """The two languages of the course, and whether a person is watching.
 
 All that a learner can meet is in Chinese and in English: what is printed, shown, warned of or
-raised. A `Text` holds both, and `use_language` leaves one of them out.
+raised. A ``Text`` holds both, and ``use_language`` leaves one of them out.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ They are looked for in this order:
    (or ``cifar-10-python.tar.gz``);
 2. on disk, as Keras stores it: ``mnist.npz``, ``cifar10.npz``;
 3. on the network;
-4. failing all that, a synthetic stand-in, which is announced by a `StandInWarning`.
+4. failing all that, a synthetic stand-in, which is announced by a ``StandInWarning``.
 
-Files are verified each time they are read. `d2lhelpers.data` cuts what is found into batches.
+Files are verified each time they are read. ``d2lhelpers.data`` cuts what is found into batches.
 """
 
 import contextlib
@@ -38,12 +38,12 @@ class DamagedDataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Found:
-    """What looking for a data set came to; see `fetch`.
+    """What looking for a data set came to; see ``fetch``.
 
     Attributes:
         name: "MNIST" or "CIFAR-10".
         is_real: False if only the stand-in is left.
-        source: the words that `ImageData.source` will hold.
+        source: the words that ``ImageData.source`` will hold.
         where: the folder or file with the data; None for the stand-in.
         cause: why there is no real data, in a clause; None if there is.
         reason: the same in full: every file and every mirror.
@@ -72,11 +72,11 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
 
     Args:
         name: "MNIST" or "CIFAR-10".
-        root: folder with the data; see `data_root`.
+        root: folder with the data; see ``data_root``.
 
     Returns:
-        A `Found`. Its `is_real` is False, with a `reason`, if only the stand-in is left; there is
-        no `StandInWarning` then.
+        A ``Found``. Its ``is_real`` is False, with a ``reason``, if only the stand-in is left;
+        there is no ``StandInWarning`` then.
 
     Raises:
         ValueError: there is no data set of this name.
@@ -101,7 +101,7 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
 def data_root(root: str | os.PathLike | None = None) -> Path:
     """The folder that data sets are looked for in and downloaded to.
 
-    It is `root` if given, else the environment variable ``D2L_DATA``, else ``data/`` in the
+    It is ``root`` if given, else the environment variable ``D2L_DATA``, else ``data/`` in the
     checkout that holds this package (whatever the current directory), else, where the package was
     installed without its checkout, ``data/`` in the current directory.
 
@@ -115,8 +115,8 @@ def data_root(root: str | os.PathLike | None = None) -> Path:
 def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arrays, Found]:
     """The arrays of a data set, and where they come from.
 
-    Arguments, errors and warnings are those of `d2lhelpers.data.load_mnist`. The warnings point at
-    the line that called it, two functions above this one.
+    Arguments, errors and warnings are those of ``d2lhelpers.data.load_mnist``. The warnings point
+    at the line that called it, two functions above this one.
     """
     if source not in ("auto", "real", "synthetic"):
         raise ValueError(
