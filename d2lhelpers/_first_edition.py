@@ -1,4 +1,4 @@
-"""How chapters judged before `judge`, and scheduled; goes with the last that does so still."""
+"""How chapters judged before ``judge``, and scheduled; goes with the last that does so still."""
 
 import torch
 

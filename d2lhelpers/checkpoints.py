@@ -1,4 +1,4 @@
-"""All that decides how a training goes on, in one file: what `train` resumes from."""
+"""All that decides how a training goes on, in one file: what ``train`` resumes from."""
 
 import dataclasses
 import warnings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._paths import project_folder
-from .history import History
+from .history import History, mean_text
 from .say import Text, say
 
 RECIPE = ("parameters", "multiply_adds", "train_samples", "epochs", "data_source")
@@ -239,8 +239,8 @@ def spread_table(networks: Mapping[str, Spread]) -> str:
     lines = [f"{'':<{first}} parameters  multiply-adds  epochs  seconds  seeds  test accuracy"]
     for name, spread in networks.items():
         row, seeds = spread.rows[0], len(spread.rows)
-        deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
-        accuracy = f"{spread.mean:.4f}{deviation}" if math.isfinite(spread.mean) else "diverged"
+        deviation = spread.deviation if seeds > 1 else None
+        accuracy = mean_text(spread.mean, deviation) if math.isfinite(spread.mean) else "diverged"
         lines.append(
             f"{name:<{first}} {row.parameters:>10,} {row.multiply_adds:>14,}"
             f" {row.epochs:>7} {spread.seconds:>8.0f} {seeds:>6}  {accuracy}"
