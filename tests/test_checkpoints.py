@@ -590,6 +590,52 @@ def test_file_that_is_no_checkpoint_is_named(tmp_path, monkeypatch, kind, langua
     assert caught.value.__suppress_context__ and caught.value.__cause__ is None
 
 
+MALFORMED = {
+    "settings no dict": lambda state: state.update(settings=3),
+    "no net": lambda state: state.pop("net"),
+    "net without a weight": lambda state: state["net"].pop("3.bias"),
+    "net no dict": lambda state: state.update(net=[1]),
+    "optimizer of nothing": lambda state: state["optimizer"].clear(),
+    "generators no states": lambda state: state.update(generators=["one"]),
+    "no random state": lambda state: state.update(rng=None),
+    "history no dict": lambda state: state.update(history=[]),
+    "a curve of a text": lambda state: state["history"].update(train_loss="0.5"),
+    "a curve of texts": lambda state: state["history"].update(test_accuracy=["0.5"]),
+    "a name of a number": lambda state: state["history"].update(name=3),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_checkpoint_with_other_contents_is_refused_and_changes_nothing(tmp_path, kind):
+    path = tmp_path / "c.pt"
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    MALFORMED[kind](state)
+    torch.save(state, path)
+    net = toy_net()
+    before = [parameter.clone() for parameter in net.parameters()]
+    with pytest.raises(ValueError, match=r"检查点.*\n.*not a whole checkpoint"):
+        d2l.train(net, toy_data(), epochs=1, lr=0.1, checkpoint=path)
+    assert all(map(torch.equal, before, net.parameters()))
+
+
+@pytest.mark.parametrize("logged_before", [True, False])
+def test_a_runs_folder_that_cannot_be_written_ends_no_resumed_training(
+    tmp_path, monkeypatch, logged_before
+):
+    def run():
+        return d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=tmp_path / "c.pt")
+
+    (tmp_path / "file").touch()
+    if not logged_before:
+        monkeypatch.setenv("D2L_RUNS", str(tmp_path / "file"))
+        with pytest.warns(UserWarning, match="goes on without"):
+            run()
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="goes on without"):
+        assert run().epochs == 1
+
+
 def test_full_disk_is_said_and_keeps_the_old_checkpoint(tmp_path):
     """A limit on the size of files fails inside PyTorch's writer, as a full disk does."""
     resource = pytest.importorskip("resource")
