@@ -23,7 +23,7 @@ test: $(VENV)/ready  ## run every check: style, unit, model and notebook tests, 
 test-lowest:  ## unit tests on the lowest versions of all that the package depends on
 	$(PYTHON) -m venv build/lowest
 	$(PYTHON) tests/lowest.py > build/lowest/constraints.txt
-	build/lowest/bin/python -m pip install --quiet -c build/lowest/constraints.txt -e ".[course]" pytest hypothesis packaging
+	build/lowest/bin/python -m pip install --quiet -c build/lowest/constraints.txt -e ".[course]" pytest nbval hypothesis packaging
 	build/lowest/bin/python -m pytest -m "not slow" --ignore=tests/course/test_browser.py
 
 test-wide: $(VENV)/ready  ## quick runs under other processors' arithmetic, three seeds (hours)

@@ -102,13 +102,15 @@ def as_array(value: Tensor | np.ndarray, name: str) -> np.ndarray:
     )
 
 
-def check_finite(values: np.ndarray, name: str) -> None:
+def check_finite(values: np.ndarray, name: str | Text) -> None:
+    """Refuse NaN and infinity; ``name`` is an argument's, or says in words what holds them."""
+    zh, en = name if isinstance(name, Text) else (f"{name} ", name)
     if not np.isfinite(values).all():
         raise ValueError(
             Text(
-                zh=f"{name} 里有 NaN 或无穷大，没有颜色可以表示。找出产生它的那一步："
+                zh=f"{zh}里有 NaN 或无穷大，没有颜色可以表示。找出产生它的那一步："
                 "多半是除以了等于 0 的标准差，或者训练发散了。",
-                en=f"{name} holds NaN or infinity, which has no colour. Look for the step that "
+                en=f"{en} holds NaN or infinity, which has no colour. Look for the step that "
                 "made it: often a division by a std of 0, or a training that diverged.",
             )
         )

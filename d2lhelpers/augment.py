@@ -1,7 +1,8 @@
 """Data augmentation on whole batches of uint8 images.
 
 Every image of a batch gets its own draw. The draws come from a generator on the CPU, so a seed
-gives the same result whichever device holds the images.
+gives the same result whichever device holds the images. Not so in ``torchvision.transforms.v2``,
+where a whole batch shares one draw, from the global random state.
 """
 
 import torch

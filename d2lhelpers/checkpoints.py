@@ -1,6 +1,9 @@
-"""All that decides how a training goes on, in one file: what `train` resumes from."""
+"""All that decides how a training goes on, in one file: what ``train`` resumes from."""
 
+import contextlib
+import copy
 import dataclasses
+import itertools
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -10,7 +13,7 @@ import torch
 
 from ._paths import folder, write_atomically
 from .fingerprints import differences, run_settings
-from .history import History, current_execution
+from .history import CURVES, History, current_execution
 from .say import Text
 
 MOST_SHOWN = 4
@@ -82,41 +85,68 @@ class Resumable:
         differing = differences(state["settings"], self.settings)
         if differing:
             raise ValueError(_of_another_run(path, differing))
+        before = {key: copy.deepcopy(part.state_dict()) for key, part in self.parts.items()}
+        try:
+            self._restore(state)
+        except Exception:
+            for key, part in self.parts.items():
+                part.load_state_dict(before[key])
+            raise ValueError(_not_whole(path)) from None
+        history = History(**state["history"])
+        name = Path(history.log_dir).name or f"resumed-seed{history.seed}"
+        log_dir = folder("runs") / history.name / name
+        with contextlib.suppress(OSError):  # whoever logs there will say so, and go on without
+            log_dir.mkdir(parents=True, exist_ok=True)
+        history.log_dir = str(log_dir)
+        history.execution = current_execution()
+        return history
+
+    def _restore(self, state: dict) -> None:
         for key, part in self.parts.items():
             part.load_state_dict(state[key])
-        torch.set_rng_state(state["rng"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
+        torch.set_rng_state(state["rng"])
         if "cuda_rng" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
         elif "mps_rng" in state and self.device.type == "mps":
             torch.mps.set_rng_state(state["mps_rng"])
-        history = History(**state["history"])
-        log_dir = folder("runs") / history.name / Path(history.log_dir).name
-        log_dir.mkdir(parents=True, exist_ok=True)
-        history.log_dir = str(log_dir)
-        history.execution = current_execution()
-        return history
 
 
 def _read(path: Path) -> dict:
     try:
         with warnings.catch_warnings(action="ignore"):  # of torch, about files not its own
             state = torch.load(path, map_location="cpu", weights_only=True)
-        History(**state["history"])
-        return {key: state[key] for key in REQUIRED} | state
+        state = {key: state[key] for key in REQUIRED} | state
+        is_whole = isinstance(state["settings"], dict) and _is_history(state["history"])
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        raise ValueError(
-            Text(
-                zh=f"{path} 不是完整的检查点{f'（{reason}）' if reason else ''}："
-                "它被截断或损坏，或者是别的程序、别的版本写的。"
-                "删掉它，就从第 1 轮开始训练；也可以在 checkpoint= 里换一个文件名。",
-                en=f"{path} is not a whole checkpoint{f' ({reason})' if reason else ''}: it is cut "
-                "short, damaged, or written by another program or version. Delete it to start "
-                "from epoch 1, or give checkpoint= another file name.",
-            )
-        ) from None  # torch would advise to switch off weights_only
+        raise ValueError(_not_whole(path, reason)) from None  # torch advises no weights_only
+    if not is_whole:
+        raise ValueError(_not_whole(path))
+    return state
+
+
+def _is_history(record: dict) -> bool:
+    """Whether every curve holds numbers, and name and place are texts."""
+    history = History(**record)
+    curves = [getattr(history, curve) for curve in CURVES]
+    return (
+        all(isinstance(curve, list) for curve in curves)
+        and all(isinstance(value, int | float) for value in itertools.chain(*curves))
+        and all(isinstance(text, str) for text in (history.name, history.log_dir))
+    )
+
+
+def _not_whole(path: Path, reason: str | None = None) -> Text:
+    return Text(
+        zh=f"{path} 不是完整的检查点{f'（{reason}）' if reason else ''}："
+        "它被截断或损坏，或者是别的程序、别的版本写的。"
+        "删掉它，就从第 1 轮开始训练；也可以在 checkpoint= 里换一个文件名。",
+        en=f"{path} is not a whole checkpoint{f' ({reason})' if reason else ''}: it is cut "
+        "short, damaged, or written by another program or version. Delete it to start "
+        "from epoch 1, or give checkpoint= another file name.",
+    )
 
 
 def _of_another_run(path: Path, differing: list[tuple]) -> Text:

@@ -1,7 +1,7 @@
 """MNIST and CIFAR-10 as ready-made loaders of batches.
 
-`d2lhelpers.sources` finds the images, or makes synthetic ones if it has to. They stay in memory as
-uint8, and a batch is made by indexing them all at once: no picture is ever opened one by one.
+``d2lhelpers.sources`` finds the images, or makes synthetic ones if it has to. They stay in memory
+as uint8, and a batch is made by indexing them all at once: no picture is ever opened one by one.
 """
 
 import operator
@@ -28,7 +28,7 @@ class ImageData:
         train: shuffled loader of (X, y): X float32 (B, C, H, W), y int64 (B,). The last batch may
             be smaller. ``train.generator`` draws its order and its augmentations.
         validation: loader in fixed order without augmentation, or None if none was asked for.
-        test: likewise; None in a copy that `without_test` made.
+        test: likewise; None in a copy that ``without_test`` made.
         classes: the class names, in the order of the labels.
         source: where the images come from, in words: "MNIST", "CIFAR-10", "CIFAR-10 (JPEG copy)",
             "synthetic stand-in for MNIST", ...
@@ -86,12 +86,12 @@ def load_mnist(
     Args:
         batch_size: images a batch.
         validation_size: how many training images to set aside. They are chosen by a fixed
-            permutation, so that the split is the same in every chapter and for every `seed`.
+            permutation, so that the split is the same in every chapter and for every ``seed``.
         train_size: use only so many of the remaining training images; None uses all.
         test_size: use only so many test images; None uses all, in their own order.
         source: "auto" (disk, then network, then stand-in), "real" (never the stand-in) or
             "synthetic" (the stand-in, without looking further).
-        root: folder with the data; see `d2lhelpers.sources.data_root`.
+        root: folder with the data; see ``d2lhelpers.sources.data_root``.
         device: where images are kept and batches are made; None is the CPU.
         augment: functions ``f(images, generator) -> images`` on uint8 batches (N, C, H, W), for
             training only.
@@ -101,12 +101,12 @@ def load_mnist(
         seed: for the order of the training images and their augmentation.
 
     Returns:
-        An `ImageData`.
+        An ``ImageData``.
 
     Raises:
         FileNotFoundError: ``source="real"`` and neither disk nor network has the data.
-        TypeError: a size is not an integer, or `augment` is not a tuple of functions.
-        ValueError: a size, `source`, `mean` or `std` is out of range.
+        TypeError: a size is not an integer, or ``augment`` is not a tuple of functions.
+        ValueError: a size, ``source``, ``mean`` or ``std`` is out of range.
 
     Warns:
         StandInWarning: the stand-in is used; once per process.
@@ -152,7 +152,7 @@ def load_cifar10(
 ) -> ImageData:
     """Load CIFAR-10: photographs of ten kinds of things, 50,000 + 10,000 of 32×32 pixels in colour.
 
-    Arguments, result, errors and warnings are those of `load_mnist`; images have 3 channels. The
+    Arguments, result, errors and warnings are those of ``load_mnist``; images have 3 channels. The
     classes of the stand-in are shapes ("disc", "ring", ...), not airplanes.
 
     Example:
@@ -198,7 +198,7 @@ def _load(
     std: float | Sequence[float] | None,
     seed: int,
 ) -> ImageData:
-    """What `load_mnist` and `load_cifar10` share."""
+    """What ``load_mnist`` and ``load_cifar10`` share."""
     data_set = sources.DATA_SETS[name]
     batch_size = _integer("batch_size", batch_size, 1)
     seed = _integer("seed", seed, -(2**63), 2**64 - 1)
@@ -245,7 +245,7 @@ def _choose(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A part of the images in the order of a fixed permutation; all of them keep their own order.
 
-    `RandomState` is the generator whose stream NumPy has frozen (NEP 19).
+    ``RandomState`` is the generator whose stream NumPy has frozen (NEP 19).
     """
     chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(images))[part])
     if len(chosen) < len(images):

@@ -15,7 +15,7 @@ Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 @dataclass(eq=False)
 class Batch(Sequence):
-    """A whole batch that also is the sequence of its pairs, as any `collate_fn` expects them.
+    """A whole batch that also is the sequence of its pairs, as any ``collate_fn`` expects them.
 
     Attributes:
         X: images, float32 (B, C, H, W).
@@ -36,7 +36,7 @@ class Batch(Sequence):
 
 
 def whole_batch(batch: Sequence) -> tuple[torch.Tensor, torch.Tensor]:
-    """The fast ``collate_fn``: takes a `Batch` as it is, and collates anything else as usual."""
+    """The fast ``collate_fn``: takes a ``Batch`` as it is, and collates anything else as usual."""
     return (batch.X, batch.y) if isinstance(batch, Batch) else default_collate(batch)
 
 
@@ -64,8 +64,8 @@ def _restore_generator(state: np.ndarray) -> PortableGenerator:
 class ImageDataset(Dataset):
     """Labelled images, kept as uint8 and normalised batch by batch.
 
-    Any `DataLoader` takes it, a `Subset` of it too, and hands whole batches of indices to
-    `__getitems__`; with ``collate_fn=whole_batch`` nothing is left to collate, which is fastest.
+    Any ``DataLoader`` takes it, a ``Subset`` of it too, and hands whole batches of indices to
+    ``__getitems__``; with ``collate_fn=whole_batch`` nothing is left to collate, which is fastest.
     In worker processes every worker augments with a generator of its own.
 
     Args:
@@ -79,7 +79,7 @@ class ImageDataset(Dataset):
 
     Attributes:
         mean, std: float32 tensors (C,), on the device of the images.
-        generator: on the CPU; a `DataLoader` may draw from it as well.
+        generator: on the CPU; a ``DataLoader`` may draw from it as well.
 
     Raises:
         TypeError: the images are not uint8, the labels not int64, or an augmentation is no
@@ -203,7 +203,7 @@ class ImageDataset(Dataset):
 
 
 class ImageLoader(DataLoader):
-    """A `DataLoader` of whole batches, whose order is drawn on the CPU whatever the default device.
+    """A ``DataLoader`` of whole batches, in an order drawn on the CPU whatever the default device.
 
     Every loader has a generator: PyTorch would otherwise draw from the global one on every pass,
     and evaluating a network would change its further training.

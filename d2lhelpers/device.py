@@ -151,13 +151,15 @@ def device_report() -> Spoken:
     return Spoken(Text(zh="\n".join(zh), en="\n".join(en)))
 
 
-# The budgets of full runs on two CPU cores, about what Colab gives.
+# As README.md says; Colab gives about two CPU cores.
 _WITHOUT_GPU_ON_COLAB = Text(
-    zh="没有 GPU，完整运行一章要 10 到 25 分钟（第 7 章约 75 分钟）。要 GPU：菜单“代码执行程序”→"
-    "“更改运行时类型”，选一种 GPU。只想看看：把 parameters 单元格里的 EPOCHS 和 TRAIN_SIZE 改小。",
-    en="Without a GPU a full run of a chapter takes 10 to 25 minutes (chapter 7: about 75). For a "
-    'GPU: menu "Runtime", "Change runtime type", and choose one. For a quick look, lower EPOCHS '
-    "and TRAIN_SIZE in the parameters cell.",
+    zh="没有 GPU，完整运行一章，在带 AMX 的双核 CPU 上约半小时，第 7 章更久；"
+    "别的 CPU 要两倍或更多。要 GPU：菜单“代码执行程序”→“更改运行时类型”，选一种 GPU。"
+    "只想看看：把 parameters 单元格里的 EPOCHS 和 TRAIN_SIZE 改小。",
+    en="Without a GPU a full run of a chapter takes about half an hour on two cores with AMX, "
+    "longer for chapter 7, and twice as long or more on other CPUs. For a GPU: menu "
+    '"Runtime", "Change runtime type", and choose one. For a quick look, lower EPOCHS and '
+    "TRAIN_SIZE in the parameters cell.",
 )
 
 # --- CUDA: what is there, and what is wrong with it ------------------------------------------

@@ -52,7 +52,7 @@ _TOO_SLOW = Text(zh="传得太慢", en="the transfer was too slow")
 
 
 def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
-    """Download the parts that are missing in `root`, and store them there.
+    """Download the parts that are missing in ``root``, and store them there.
 
     Returns:
         All parts, and the new names of files whose place was needed, {old: new}.
@@ -137,7 +137,7 @@ def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
     """Copy what the address holds to a file, with a bar where a person is watching.
 
     Raises:
-        TimeoutError: a silence of `TIMEOUT` seconds, or the deadline has passed.
+        TimeoutError: a silence of ``TIMEOUT`` seconds, or the deadline has passed.
         OSError, HTTPException, ValueError: as urllib says.
     """
     from tqdm.auto import tqdm
@@ -160,7 +160,7 @@ def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
 
 
 def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
-    """Those mirrors that answer at all, if only with an error, within `TIMEOUT` seconds.
+    """Those mirrors that answer at all, if only with an error, within ``TIMEOUT`` seconds.
 
     One that swallows connections would cost minutes: a socket's own timeout holds for each of the
     server's addresses in turn, of which there may be eight.

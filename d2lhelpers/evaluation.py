@@ -1,9 +1,10 @@
 """A network at work without learning: scores and accuracies."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .compute import Compute, main_output, resolve_precision, without_a_trace
 from .device import device_of
@@ -18,7 +19,9 @@ class Evaluation(NamedTuple):
     accuracy: float
 
 
-def predict(net: nn.Module, loader, *, precision: str = "float32"):
+def predict(
+    net: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], *, precision: str = "float32"
+) -> tuple[Tensor, Tensor]:
     """Class scores of ``net`` for every sample that ``loader`` yields, in its order.
 
     Runs in evaluation mode without gradients, on the device where ``net`` is; leaves the net's
@@ -40,7 +43,9 @@ def predict(net: nn.Module, loader, *, precision: str = "float32"):
     return predict_with(Compute(device, resolve_precision(precision, device)), net, loader)
 
 
-def predict_with(compute: Compute, net: nn.Module, loader):
+def predict_with(
+    compute: Compute, net: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
     """``predict`` where the caller knows the device that the net is on."""
     scores, labels = [], []
     with without_a_trace(net, compute.device):
@@ -59,7 +64,9 @@ def predict_with(compute: Compute, net: nn.Module, loader):
     return torch.cat(scores), torch.cat(labels)
 
 
-def evaluate(net: nn.Module, loader, *, precision: str = "float32") -> Evaluation:
+def evaluate(
+    net: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], *, precision: str = "float32"
+) -> Evaluation:
     """Mean cross-entropy and accuracy of ``net`` over all samples of ``loader``, from one pass.
 
     Args:
@@ -68,7 +75,7 @@ def evaluate(net: nn.Module, loader, *, precision: str = "float32") -> Evaluatio
     return measure(*predict(net, loader, precision=precision))
 
 
-def measure(scores: torch.Tensor, labels: torch.Tensor) -> Evaluation:
+def measure(scores: Tensor, labels: Tensor) -> Evaluation:
     """Args: scores float (N, K) and labels int64 (N,)."""
     return Evaluation(nn.functional.cross_entropy(scores, labels).item(), accuracy(scores, labels))
 
@@ -79,7 +86,7 @@ def held_out_loaders(data) -> dict:
     return {part: loader for part, loader in loaders.items() if loader is not None}
 
 
-def count_batches(loader) -> int | None:
+def count_batches(loader: Iterable) -> int | None:
     """Mini-batches in one pass; None where the loader does not know."""
     try:
         return len(loader)

@@ -124,7 +124,7 @@ def show_feature_maps(
     channels = len(maps)
     maps = maps[:count]
     kind = type(layer).__name__
-    heading = title or f"Feature maps of layer {name} ({kind})"
+    heading = title or f"Feature maps of {name.en} ({kind})"
     if count < channels:
         heading += f": {count} of {channels} channels"
     figure, axes = grid(len(maps), columns=8, heading=heading, lines=1, bar=True)
@@ -180,8 +180,8 @@ def _check_image(image: Tensor) -> None:
         )
 
 
-def _name_of(net: nn.Module, layer: nn.Module) -> str:
-    """What ``net`` calls ``layer``."""
+def _name_of(net: nn.Module, layer: nn.Module) -> Text:
+    """What to call ``layer``, by its name in ``net``."""
     if not isinstance(layer, nn.Module):
         raise TypeError(
             Text(
@@ -191,7 +191,9 @@ def _name_of(net: nn.Module, layer: nn.Module) -> str:
         )
     for name, module in net.named_modules():
         if module is layer:
-            return name or "(the whole network)"
+            if not name:
+                return Text(zh="整个网络", en="the whole network")
+            return Text(zh=f"第 {name} 层", en=f"layer {name}")
     kind = type(layer).__name__
     raise ValueError(
         Text(
@@ -201,7 +203,7 @@ def _name_of(net: nn.Module, layer: nn.Module) -> str:
     )
 
 
-def _output_of(net: nn.Module, layer: nn.Module, image: Tensor, name: str) -> np.ndarray:
+def _output_of(net: nn.Module, layer: nn.Module, image: Tensor, name: Text) -> np.ndarray:
     """The maps (channels, H, W) that ``layer`` puts out while ``net`` sees ``image``."""
     outputs = []
 
@@ -219,8 +221,8 @@ def _output_of(net: nn.Module, layer: nn.Module, image: Tensor, name: str) -> np
     if not outputs:
         raise ValueError(
             Text(
-                zh=f"处理这张图像时，网络没有用到第 {name} 层。",
-                en=f"The network did not use layer {name} for this image.",
+                zh=f"处理这张图像时，网络没有用到{name.zh}。",
+                en=f"The network did not use {name.en} for this image.",
             )
         )
     output = outputs[-1]
@@ -228,12 +230,12 @@ def _output_of(net: nn.Module, layer: nn.Module, image: Tensor, name: str) -> np
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
             Text(
-                zh=f"第 {name} 层的输出不是特征图 (1, channels, H, W)，而是 {shape}。"
+                zh=f"{name.zh}的输出不是特征图 (1, channels, H, W)，而是 {shape}。"
                 "请选展平之前的卷积、池化或激活函数。",
-                en=f"Layer {name} does not put out maps (1, channels, H, W) but {shape}. Choose a "
-                "convolution, a pooling or an activation before the network is flattened.",
+                en=f"The output of {name.en} is no stack of maps (1, channels, H, W) but {shape}. "
+                "Choose a convolution, a pooling or an activation before the network is flattened.",
             )
         )
     maps = as_array(output[0], "output")
-    check_finite(maps, f"layer {name}")
+    check_finite(maps, name)
     return maps

@@ -105,7 +105,7 @@ class Flaw(Exception):
 
 @contextlib.contextmanager
 def checked(path: Path | str) -> Iterator[None]:
-    """Whatever goes wrong while a file is read, parsed and verified is a `Flaw` of that file."""
+    """Whatever goes wrong while a file is read, parsed and verified is a ``Flaw`` of that file."""
     try:
         yield
     except (Flaw, MemoryError):

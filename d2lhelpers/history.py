@@ -216,8 +216,17 @@ def _mean(values: Sequence[float]) -> str:
     if diverged:
         return "diverged" if len(values) == 1 else f"{diverged} of {len(values)} diverged"
     if len(values) < 2:
-        return "".join(f"{value:.4f}" for value in values)
-    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
+        return "".join(map(mean_text, values))
+    return mean_text(statistics.mean(values), statistics.stdev(values))
+
+
+def mean_text(mean: float, deviation: float | None = None) -> str:
+    """As tables show a mean over seeds.
+
+    >>> mean_text(0.5, 0.25), mean_text(0.5)
+    ('0.5000 ± 0.2500', '0.5000')
+    """
+    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
 
 
 def check_runs(runs: Mapping[str, History]) -> None:

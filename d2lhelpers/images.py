@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ._style import VERMILLION, as_array, caption, check_finite, describe_figure, grid
@@ -97,15 +98,30 @@ def show_worst(scores: Tensor, labels: Tensor, *, data: ImageData) -> None:
     """Show the 16 test images with the largest losses: the most confident mistakes.
 
     Args:
-        scores: class scores (N, K) of the test images, as ``predict(net, data.test)`` returns.
-        labels: their true classes, int64 (N,), as it returns them beside the scores.
+        scores: class scores (N, K) of the test images, as ``predict(net, data.test)`` returns; a
+            tensor on any device, or an array.
+        labels: their true classes (N,), as it returns them beside the scores.
         data: the ``ImageData`` that they were predicted from.
 
     Raises:
+        TypeError: scores or labels are neither tensor nor array.
         ValueError: the labels are not those of ``data``'s test images in their order, so that the
-            scores belong to other images.
+            scores belong to other images; ``data`` does not hold its test images; the scores are
+            not finite, or not of every class.
     """
-    test = data.test.dataset
+    test = getattr(getattr(data, "test", None), "dataset", None)
+    if not (hasattr(test, "images") and hasattr(test, "labels")):
+        raise ValueError(
+            Text(
+                zh="data.test 里没有可以按编号取出的测试图像。请给 load_mnist 或 load_cifar10 返回"
+                "的带测试集的数据；自己的数据请用 show_images(X, y, scores.argmax(1))。",
+                en="data.test holds no test images that could be looked up: give data with a test "
+                "set as load_mnist or load_cifar10 returns it, or, for data of your own, use "
+                "show_images(X, y, scores.argmax(1)).",
+            )
+        )
+    scores = torch.tensor(as_array(scores, "scores")).float()
+    labels = torch.tensor(as_array(labels, "labels")).long()
     if len(scores) != len(labels) or labels.tolist() != test.labels.tolist():
         raise ValueError(
             Text(
@@ -115,6 +131,16 @@ def show_worst(scores: Tensor, labels: Tensor, *, data: ImageData) -> None:
                 en=f"These are not the scores of the {len(test.labels)} test images of data in "
                 "their order: the labels differ. Do they come from other data, or from a loader "
                 "that shuffles? Pass both tensors that predict(net, data.test) returns.",
+            )
+        )
+    of_each_class = scores.ndim == 2 and labels.min() >= 0 and labels.max() < scores.shape[1]
+    if not of_each_class or not scores.isfinite().all():
+        raise ValueError(
+            Text(
+                zh=f"scores 的形状是 {tuple(scores.shape)}；应是 (N, K)：每张图像、每个类别一个"
+                "有限的数。如果里面有 NaN，多半是训练发散了。",
+                en=f"scores has shape {tuple(scores.shape)}; expected (N, K), a finite number for "
+                "each image and class. NaN in it comes mostly of a training that diverged.",
             )
         )
     losses = nn.functional.cross_entropy(scores, labels, reduction="none")

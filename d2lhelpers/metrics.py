@@ -2,6 +2,9 @@
 
 Every accuracy in the course goes through one check of shapes and types (``_predicted``),
 because ``y_hat == y`` on tensors of shapes (N, 1) and (N,) silently gives N×N comparisons.
+
+Plain functions, not torchmetrics: a lesson shows what is counted, with no object that keeps a state
+to be updated and reset.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What is inside a network: layers, counts, signals, gradients, initial weights."""
+"""What is inside a network: layers, counts, signals, gradients, initial weights.
+
+The table is not torchinfo's, which counts biases among the multiply-adds; papers do not.
+"""
 
 from __future__ import annotations
 

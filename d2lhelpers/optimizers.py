@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -20,8 +21,8 @@ def check_optimizer(net: nn.Module, optimizer) -> None:
     """Refuse an optimiser that would not train ``net``, warn of one that trains it in part.
 
     Raises:
-        ValueError: it is no optimiser, needs a closure, or is of another net; or all of the net
-            is frozen.
+        ValueError: it is no optimiser, needs a closure, tells no learning rate, or is of another
+            net; or all of the net is frozen.
     """
     is_optimizer = all(hasattr(optimizer, name) for name in ("param_groups", "step", "zero_grad"))
     if isinstance(optimizer, str | type) or not is_optimizer:
@@ -43,6 +44,17 @@ def check_optimizer(net: nn.Module, optimizer) -> None:
                 "请用 SGD、Adam 等。",
                 en=f"{name} computes the loss several times a step (a closure), but here each "
                 "mini-batch has one forward pass; use SGD or Adam, for example.",
+            )
+        )
+    if not all("lr" in group for group in optimizer.param_groups):
+        name = type(optimizer).__name__
+        raise ValueError(
+            Text(
+                zh=f'{name} 的 param_groups 里没有 "lr"，而每一轮都要记下学习率。自己写的优化器，'
+                '请写 super().__init__(params, {"lr": lr})，哪怕学习率不变。',
+                en=f'the param_groups of {name} have no "lr", but the learning rate of each epoch '
+                'is recorded; in an optimiser of your own write super().__init__(params, {"lr": '
+                "lr}), even where the rate is fixed.",
             )
         )
     _check_parameters(net, optimizer)
@@ -108,10 +120,11 @@ def check_schedule(schedule, optimizer, epochs: int, batches: int | None, *, res
         resumes: whether a checkpoint will set the schedule's own step.
 
     Raises:
-        ValueError: see above, or the schedule is of another optimiser.
+        ValueError: see above, or it is no schedule, or that of another optimiser.
     """
     if schedule is None:
         return
+    _check_kind(schedule, epochs, batches)
     if getattr(schedule, "optimizer", optimizer) is not optimizer:
         raise ValueError(
             Text(
@@ -121,9 +134,8 @@ def check_schedule(schedule, optimizer, epochs: int, batches: int | None, *, res
                 "optimizer= the one that the schedule was made of, and no lr=.",
             )
         )
-    steps = "epochs * len(data.train)" if batches is None else f"{epochs} * {batches}"
     if isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
-        call = f"CosineAnnealingLR(optimizer, T_max={steps})"
+        call = f"CosineAnnealingLR(optimizer, T_max={_steps(epochs, batches)})"
         raise ValueError(
             Text(
                 zh="ReduceLROnPlateau 要看每一轮的损失，而这里每个小批量之后学习率就走一步，"
@@ -135,20 +147,56 @@ def check_schedule(schedule, optimizer, epochs: int, batches: int | None, *, res
     if batches is None:
         return
     _check_length(schedule, epochs, batches, resumes)
-    for part in getattr(schedule, "_schedulers", [schedule]):
-        meant = _meant_call(part, epochs, batches) if batches > 1 else None
+    end = epochs * batches + (0 if resumes else getattr(schedule, "last_epoch", 0))
+    for part, part_end in _parts(schedule, end):
+        _check_part(part, part_end)
+        meant = _meant_call(part, epochs, batches, part is schedule) if batches > 1 else None
         if meant is not None:
             raise ValueError(
                 _counted_in_epochs(f"{type(part).__name__}(optimizer, {meant})", batches)
             )
 
 
-def _meant_call(schedule, epochs: int, batches: int) -> str | None:
+def _check_kind(schedule, epochs: int, batches: int | None) -> None:
+    """Refuse a class, a name, a number or an optimiser in a schedule's place."""
+    is_schedule = callable(getattr(schedule, "step", None)) and not isinstance(schedule, type)
+    if is_schedule and not hasattr(schedule, "param_groups"):
+        return
+    call = f"torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={_steps(epochs, batches)})"
+    given = schedule.__name__ if isinstance(schedule, type) else repr(schedule)
+    raise ValueError(
+        Text(
+            zh=f"schedule 是 {given}；请给一个有 step() 的学习率调度对象，例如 {call}。",
+            en=f"schedule is {given}; expected a schedule object that has step(), such as {call}.",
+        )
+    )
+
+
+def _steps(epochs: int, batches: int | None) -> str:
+    return "epochs * len(data.train)" if batches is None else f"{epochs} * {batches}"
+
+
+def _parts(schedule, end: int) -> Iterator[tuple[object, int]]:
+    """The schedule, or all that it is made of, and up to which of its own steps each is run."""
+    parts = getattr(schedule, "_schedulers", None)
+    if parts is None:
+        yield schedule, end
+        return
+    starts, ends = [0] * len(parts), [end] * len(parts)
+    if isinstance(schedule, lr_scheduler.SequentialLR):  # one after the other
+        starts = [0, *schedule._milestones]
+        ends = [*(min(end, milestone) for milestone in schedule._milestones), end]
+    for part, first, last in zip(parts, starts, ends, strict=True):
+        yield from _parts(part, last - first)
+
+
+def _meant_call(schedule, epochs: int, batches: int, is_whole: bool) -> str | None:
     """The arguments that were meant where the schedule makes sense only counted in epochs.
 
     That is where it has run its course within the first ``epochs`` mini-batches, or the rate
-    all but vanishes.
+    all but vanishes. One that is not part of another should not end in a tenth of the training.
     """
+    soon = max(epochs, epochs * batches // 10) if is_whole else epochs
     kinds = lr_scheduler
     match schedule:
         case kinds.StepLR(step_size=size, gamma=gamma):
@@ -158,15 +206,21 @@ def _meant_call(schedule, epochs: int, batches: int) -> str | None:
             if _vanishes(gamma, epochs, epochs * batches):
                 return f"gamma={gamma:g} ** (1 / {batches})"
         case kinds.MultiStepLR(milestones=milestones, gamma=gamma):
-            if gamma < 1 and milestones and max(milestones) <= epochs:
-                steps = ", ".join(f"{epoch} * {batches}" for epoch in sorted(milestones.elements()))
+            if gamma < 1 and milestones and max(milestones) <= soon:
+                drops = sorted(milestones.elements())
+                if drops[-1] > epochs:  # of a longer training: here in equal parts
+                    drops = [epochs * i // (len(drops) + 1) for i in range(1, len(drops) + 1)]
+                steps = ", ".join(f"{epoch} * {batches}" for epoch in drops)
                 return f"milestones=[{steps}], gamma={gamma:g}"
         case kinds.CosineAnnealingLR(T_max=length):
-            if length <= epochs:
-                return f"T_max={length} * {batches}"
+            if length <= soon:
+                return f"T_max={min(length, epochs)} * {batches}"
+        case kinds.CosineAnnealingWarmRestarts(T_0=length, T_mult=factor):
+            if length <= epochs and 4 * length <= batches:  # several restarts in the first epoch
+                return f"T_0={length} * {batches}, T_mult={factor}"
         case kinds.PolynomialLR(total_iters=length):
-            if length <= epochs:
-                return f"total_iters={length} * {batches}"
+            if length <= soon:
+                return f"total_iters={min(length, epochs)} * {batches}"
         case kinds.LinearLR(start_factor=start, end_factor=end, total_iters=length):
             if length <= epochs and end < start:  # else a warm-up, which may take a few batches
                 factors = f"start_factor={start:g}, end_factor={end:g}"
@@ -190,6 +244,20 @@ def _counted_in_epochs(call: str, batches: int) -> Text:
         f"{batches} times an epoch; write torch.optim.lr_scheduler.{call}, or, should steps be "
         "meant, a LambdaLR.",
     )
+
+
+def _check_part(part, end: int) -> None:
+    """A one-cycle schedule within another fails beyond its last step, too."""
+    if isinstance(part, lr_scheduler.OneCycleLR) and part.total_steps < end:
+        raise ValueError(
+            Text(
+                zh=f"schedule 里面的 OneCycleLR 有 {part.total_steps} 步，而训练要走它的 {end} 步。"
+                f"请写：OneCycleLR(optimizer, max_lr=…, total_steps={end})。",
+                en=f"the OneCycleLR within the schedule has {part.total_steps} steps, but the "
+                f"training takes {end} of it; write OneCycleLR(optimizer, max_lr=…, "
+                f"total_steps={end}).",
+            )
+        )
 
 
 def _check_length(schedule, epochs: int, batches: int, resumes: bool) -> None:

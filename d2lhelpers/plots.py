@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._style import COLOURS, MARKERS, WIDEST, describe_figure, set_heading
-from .history import History, check_runs, curves_of
+from .history import History, check_runs, curves_of, mean_text
 from .say import Text
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
                 ax.plot(x, 0.03, **style | _CROSS, transform=foot)
             else:
                 ax.errorbar(x, spread.mean, error, **style | {"markersize": 6, "capsize": 4})
-        spread_en = f" ± {error:.4f}" if error is not None else ""
-        accuracy = f"{spread.mean:.4f}{spread_en}"
+        accuracy = mean_text(spread.mean, error)
         zh.append(
             f"{name}：{work:,} 次乘加，{seconds:.0f} 秒，"
             + ("发散" if diverged else f"测试准确率 {accuracy}")
@@ -151,7 +150,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
 # --- what they share --------------------------------------------------------------------------
 
 
-def _style_of(i: int) -> dict[str, Any]:
+def _style_of(i: int) -> dict[str, str | int]:
     """Colour and marker of run ``i``: the first seven differ in both, 49 in the pair."""
     marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
     return {"color": COLOURS[i % len(COLOURS)], "marker": marker, "markersize": 4}

@@ -26,7 +26,7 @@ class Reading:
         data_set: what was looked for.
         parts: the parts that were found and verified, {part: its arrays}.
         flaws: {part or archive: what is wrong with its file}, also where another file replaces it.
-        contents: what files should hold, {part: bytes}, verified; see `unpack`.
+        contents: what files should hold, {part: bytes}, verified; see ``unpack``.
     """
 
     data_set: DataSet

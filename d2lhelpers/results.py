@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._paths import project_folder
-from .history import History
+from .history import History, mean_text
 from .say import Text
 
 if TYPE_CHECKING:
@@ -185,14 +185,14 @@ def spread_table(networks: Mapping[str, Spread]) -> pandas.DataFrame:
 
 def _cells(spread: Spread) -> dict[str, str]:
     row, seeds = spread.rows[0], len(spread.rows)
-    deviation = f" ± {spread.deviation:.4f}" if seeds > 1 else ""
+    deviation = spread.deviation if seeds > 1 else None
     return {
         "parameters": f"{row.parameters:,}",
         "multiply-adds": f"{row.multiply_adds:,}",
         "epochs": f"{row.epochs}",
         "seconds": f"{spread.seconds:.0f}",
         "seeds": f"{seeds}",
-        "test accuracy": f"{spread.mean:.4f}{deviation}"
+        "test accuracy": mean_text(spread.mean, deviation)
         if math.isfinite(spread.mean)
         else "diverged",
     }

@@ -1,7 +1,7 @@
 """The two languages of the course, and whether a person is watching.
 
 All that a learner can meet is in Chinese and in English: what is printed, shown, warned of or
-raised. A `Text` holds both, and `use_language` leaves one of them out.
+raised. A ``Text`` holds both, and ``use_language`` leaves one of them out.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def use_language(language: str | None) -> None:
     """Let the course speak one language, or both again.
 
     Everything printed, shown, warned of or raised for a learner obeys it, in this process and in
-    those that it starts (through the environment variable ``D2L_LANGUAGE``). Labels in figures are
-    English in either language.
+    those that it starts (through the environment variable ``D2L_LANGUAGE``). Labels in
+    figures and tables are English in either language: technical terms, explained at first use.
 
     Args:
         language: "zh", "en", or None for both.

@@ -6,9 +6,9 @@ They are looked for in this order:
    (or ``cifar-10-python.tar.gz``);
 2. on disk, as Keras stores it: ``mnist.npz``, ``cifar10.npz``;
 3. on the network;
-4. failing all that, a synthetic stand-in, which is announced by a `StandInWarning`.
+4. failing all that, a synthetic stand-in, which is announced by a ``StandInWarning``.
 
-Files are verified each time they are read. `d2lhelpers.data` cuts what is found into batches.
+Files are verified each time they are read. ``d2lhelpers.data`` cuts what is found into batches.
 """
 
 import contextlib
@@ -38,12 +38,12 @@ class DamagedDataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Found:
-    """What looking for a data set came to; see `fetch`.
+    """What looking for a data set came to; see ``fetch``.
 
     Attributes:
         name: "MNIST" or "CIFAR-10".
         is_real: False if only the stand-in is left.
-        source: the words that `ImageData.source` will hold.
+        source: the words that ``ImageData.source`` will hold.
         where: the folder or file with the data; None for the stand-in.
         cause: why there is no real data, in a clause; None if there is.
         reason: the same in full: every file and every mirror.
@@ -72,11 +72,11 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
 
     Args:
         name: "MNIST" or "CIFAR-10".
-        root: folder with the data; see `data_root`.
+        root: folder with the data; see ``data_root``.
 
     Returns:
-        A `Found`. Its `is_real` is False, with a `reason`, if only the stand-in is left; there is
-        no `StandInWarning` then.
+        A ``Found``. Its ``is_real`` is False, with a ``reason``, if only the stand-in is left;
+        there is no ``StandInWarning`` then.
 
     Raises:
         ValueError: there is no data set of this name.
@@ -92,14 +92,16 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
                 en=f"there is no data set {name!r}; choose from {known}.",
             )
         )
-    _, found = _find(DATA_SETS[name], data_root(root), stacklevel=3)
+    _, found, damage = _find(DATA_SETS[name], data_root(root))
+    if damage is not None:
+        warnings.warn(f"\n{damage}", DamagedDataWarning, stacklevel=2)
     return found
 
 
 def data_root(root: str | os.PathLike | None = None) -> Path:
     """The folder that data sets are looked for in and downloaded to.
 
-    It is `root` if given, else the environment variable ``D2L_DATA``, else ``data/`` in the
+    It is ``root`` if given, else the environment variable ``D2L_DATA``, else ``data/`` in the
     checkout that holds this package (whatever the current directory), else, where the package was
     installed without its checkout, ``data/`` in the current directory.
 
@@ -113,8 +115,8 @@ def data_root(root: str | os.PathLike | None = None) -> Path:
 def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arrays, Found]:
     """The arrays of a data set, and where they come from.
 
-    Arguments, errors and warnings are those of `d2lhelpers.data.load_mnist`. The warnings point at
-    the line that called it, two functions above this one.
+    Arguments, errors and warnings are those of ``d2lhelpers.data.load_mnist``. The warnings point
+    at the line that called it, two functions above this one.
     """
     if source not in ("auto", "real", "synthetic"):
         raise ValueError(
@@ -127,7 +129,9 @@ def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arra
     found = _stand_in(data_set)
     if source != "synthetic":
         root = data_root(root)
-        arrays, found = _find(data_set, root, stacklevel=5)
+        arrays, found, damage = _find(data_set, root)
+        if damage is not None:
+            warnings.warn(f"\n{damage}", DamagedDataWarning, stacklevel=4)
         if arrays is not None:
             return arrays, found
         if source == "real":
@@ -145,13 +149,12 @@ def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arra
 _warned: set[str] = set()  # names of the data sets whose stand-in was announced
 
 
-def _find(data_set: DataSet, root: Path, stacklevel: int) -> tuple[Arrays | None, Found]:
-    """Disk, then network. Returns (None, why not) if the real data cannot be had.
+def _find(data_set: DataSet, root: Path) -> tuple[Arrays | None, Found, Text | None]:
+    """Disk, then network.
 
-    Args:
-        data_set: what to look for.
-        root: where.
-        stacklevel: that of the user's line, counted from here, for `DamagedDataWarning`.
+    Returns:
+        The arrays, None if the real data cannot be had; where they are, or why there are none; and
+        what a ``DamagedDataWarning`` has to say, None if no file is damaged.
     """
     reading, kept, failure, other = read_files(data_set, root), {}, None, None
     flaws = list(reading.flaws.values())
@@ -171,14 +174,14 @@ def _find(data_set: DataSet, root: Path, stacklevel: int) -> tuple[Arrays | None
             except DownloadError as error:
                 failure = error
     damaged = [flaw for flaw in flaws if not flaw.is_missing]
-    if damaged:
-        text = _damaged_message(damaged, kept)
-        warnings.warn(f"\n{text}", DamagedDataWarning, stacklevel=stacklevel)
+    damage = _damaged_message(damaged, kept) if damaged else None
     if reading.arrays is not None:
-        return reading.arrays, Found(data_set.name, True, data_set.name, _place(data_set, root))
+        found = Found(data_set.name, True, data_set.name, _place(data_set, root))
+        return reading.arrays, found, damage
     if other is not None:
-        return other[0], Found(data_set.name, True, other[1], root / data_set.npz)
-    return None, _stand_in(data_set, *_why(reading, root, flaws, failure))
+        arrays, source = other
+        return arrays, Found(data_set.name, True, source, root / data_set.npz), damage
+    return None, _stand_in(data_set, *_why(reading, root, flaws, failure)), damage
 
 
 def _stand_in(data_set: DataSet, cause: Text | None = None, reason: Text | None = None) -> Found:

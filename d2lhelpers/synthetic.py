@@ -80,7 +80,7 @@ def make_mnist(seed: int = 0, train_size: int = 60_000, test_size: int = 10_000)
         test_size: 1 to 10,000, likewise.
 
     Returns:
-        `Arrays` with images of shape (N, 1, 28, 28) and the classes "0" to "9".
+        ``Arrays`` with images of shape (N, 1, 28, 28) and the classes "0" to "9".
 
     Raises:
         TypeError: a size or the seed is not an integer.
@@ -115,7 +115,7 @@ def make_cifar10(seed: int = 0, train_size: int = 50_000, test_size: int = 10_00
         test_size: 1 to 10,000, likewise.
 
     Returns:
-        `Arrays` with images of shape (N, 3, 32, 32) and the classes in `SHAPES`.
+        ``Arrays`` with images of shape (N, 3, 32, 32) and the classes in ``SHAPES``.
 
     Raises:
         TypeError: a size or the seed is not an integer.
@@ -160,7 +160,7 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
 def _draw_set(
     draw: Callable, templates: np.ndarray, key: tuple[int, int], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one split, block by block; `key` names its random streams."""
+    """Images and labels of one split, block by block; ``key`` names its random streams."""
     _check_range("seed", key[0], 0, 2**32 - 1)
     images, labels = [], []
     for block in range(-(-size // _BLOCK)):

@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -171,7 +172,15 @@ def train(
     return history
 
 
-def _train_epoch(net, loader, optimizer, schedule, loss, compute, extras) -> dict[str, float]:
+def _train_epoch(
+    net: nn.Module,
+    loader: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    schedule,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    compute: Compute,
+    extras: Extras,
+) -> dict[str, float]:
     """One pass over the training set; the epoch's entry of the training curves."""
     start, samples = time.perf_counter(), 0
     loss_sum = torch.zeros((), device=compute.device)
@@ -206,7 +215,7 @@ def _train_epoch(net, loader, optimizer, schedule, loss, compute, extras) -> dic
     }
 
 
-def _evaluate_epoch(net, data, compute, *, last: bool) -> dict[str, float]:
+def _evaluate_epoch(net: nn.Module, data, compute: Compute, *, last: bool) -> dict[str, float]:
     """The entry of the held-out curves; ``History`` says which set is evaluated when."""
     entry = {}
     for part, loader in held_out_loaders(data).items():
@@ -253,14 +262,16 @@ def _warn_if_trained(net: nn.Module) -> None:
         )
 
 
-def _seed_everything(seed: int, loader, device: torch.device) -> None:
+def _seed_everything(seed: int, loader: Iterable, device: torch.device) -> None:
     seed_device(seed, device)
     generator = getattr(loader, "generator", None)
     if generator is not None:
         generator.manual_seed(seed)
 
 
-def _new_history(net, data, X: Tensor, name, seed, compute, extras) -> History:
+def _new_history(
+    net: nn.Module, data, X: Tensor, name: str, seed: int, compute: Compute, extras: Extras
+) -> History:
     return History(
         name=name,
         source=getattr(data, "source", "unknown data"),

@@ -18,10 +18,12 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, Subset, TensorDataset, WeightedRandomSampler
 
 import d2lhelpers as d2l
+from d2lhelpers import functions
 from d2lhelpers.dataset import ImageDataset, whole_batch
-from d2lhelpers.fingerprints import plain, run_settings
+from d2lhelpers.fingerprints import differences, run_settings
 from d2lhelpers.history import CURVES
 from d2lhelpers.training import AlreadyTrainedWarning
+from d2lhelpers.values import plain
 
 
 @pytest.fixture(autouse=True)
@@ -355,6 +357,105 @@ def test_samplers_subsets_lists_and_closures_are_told_apart():
         assert one not in settings[:index]
 
 
+OWN_CODE = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, default_collate
+from torchvision.transforms import v2
+
+RATE = 0.9
+
+class Gained(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.gain, self.act = nn.Linear(16, 3), 2.0, torch.relu
+
+    def forward(self, X):
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.act(self.layer(X.flatten(1))) * self.gain
+
+class Smoothed:
+    def __init__(self):
+        self.smoothing = 0.1
+
+    def __call__(self, y_hat, y):
+        return nn.functional.cross_entropy(y_hat, y, label_smoothing=self.smoothing)
+
+def collate(pairs):
+    X, y = default_collate(pairs)
+    return X * 1.5, y
+
+def loss(y_hat, y, *, factor=4):
+    return factor * nn.functional.cross_entropy(y_hat, y)
+
+net = Gained()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (step + RATE))
+data.train = DataLoader(data.train.dataset, 4, collate_fn=collate)
+data.train.dataset.transform = v2.Compose([v2.RandomHorizontalFlip(0.25)])
+data.train.dataset.target_transform = lambda y: y + 5
+settings = {"loss": loss, "own loss": Smoothed()}
+"""
+
+OWN_CHANGES = {
+    "schedule.lr_lambdas": ("lambda step: 1 /", "lambda step: 2 /"),
+    "schedule.lr_lambdas, by a global": ("RATE = 0.9", "RATE = 0.8"),
+    "loss": ("return factor * nn", "return factor + nn"),
+    "loss, by a default": ("factor=4", "factor=3"),
+    "own loss": ("smoothing = 0.1", "smoothing = 0.2"),
+    "data.train.collate_fn": ("X * 1.5", "X * 1.6"),
+    "data.train.dataset.transform": ("Flip(0.25)", "Flip(0.75)"),
+    "data.train.dataset.target_transform": ("y + 5", "y + 6"),
+    "net.gain": (
+        "gain, self.act = nn.Linear(16, 3), 2.0",
+        "gain, self.act = nn.Linear(16, 3), 3.0",
+    ),
+    "net.act": ("torch.relu", "torch.tanh"),
+    "net": ("* self.gain", "+ self.gain"),
+}
+
+
+def own_settings(code):
+    """Of a run whose net, functions and objects a learner has written, after a step of training."""
+    names = {"data": toy_data(), "__name__": "__main__"}
+    exec(code, names)
+    names["net"](torch.zeros(2, 1, 4, 4))
+    return run_settings(
+        *(names[key] for key in ("net", "optimizer", "schedule", "data", "settings"))
+    )
+
+
+@pytest.mark.parametrize("change", OWN_CHANGES)
+def test_other_code_of_the_learners_own_is_another_run(change):
+    old, new = OWN_CHANGES[change]
+    assert OWN_CODE.count(old) == 1
+    found = differences(own_settings(OWN_CODE), own_settings(OWN_CODE.replace(old, new)))
+    names = [name for name, *_ in found if not name.startswith("data.test.")]  # shares the images
+    assert names == [change.partition(",")[0]]
+
+
+def test_the_same_code_run_again_elsewhere_is_the_same_run(monkeypatch):
+    settings = own_settings(OWN_CODE)
+    assert differences(settings, own_settings("# moved\n" + OWN_CODE + "print\n")) == []
+    assert not any(place in str(settings) for place in (" at 0x", "line", str(Path.cwd())))
+    # Another Python compiles to another code, which tells nothing; numbers still do.
+    monkeypatch.setattr(functions.sys, "version_info", types.SimpleNamespace(major=3, minor=99))
+    monkeypatch.setattr(functions, "_digest", lambda code: "0" * 8)
+    assert differences(settings, own_settings(OWN_CODE)) == []
+    other = own_settings(OWN_CODE.replace("factor=4", "factor=3"))
+    assert [name for name, *_ in differences(settings, other)] == ["loss"]
+
+
+def test_an_object_that_leads_back_to_itself_is_told():
+    class Loop:
+        def __call__(self):
+            return self.again()
+
+    loop = Loop()
+    loop.again, loop.folder = loop.__call__, str(Path.cwd())
+    assert "Loop" in plain(loop) and str(Path.cwd()) not in plain(loop)
+
+
 class Photographs(torch.utils.data.Dataset):
     """Opened one by one and changed at random, as those of a learner's own are."""
 
@@ -487,6 +588,52 @@ def test_file_that_is_no_checkpoint_is_named(tmp_path, monkeypatch, kind, langua
     assert ("whole checkpoint" in shown, "检查点" in shown) == (language == "en", language == "zh")
     assert "weights_only" not in shown
     assert caught.value.__suppress_context__ and caught.value.__cause__ is None
+
+
+MALFORMED = {
+    "settings no dict": lambda state: state.update(settings=3),
+    "no net": lambda state: state.pop("net"),
+    "net without a weight": lambda state: state["net"].pop("3.bias"),
+    "net no dict": lambda state: state.update(net=[1]),
+    "optimizer of nothing": lambda state: state["optimizer"].clear(),
+    "generators no states": lambda state: state.update(generators=["one"]),
+    "no random state": lambda state: state.update(rng=None),
+    "history no dict": lambda state: state.update(history=[]),
+    "a curve of a text": lambda state: state["history"].update(train_loss="0.5"),
+    "a curve of texts": lambda state: state["history"].update(test_accuracy=["0.5"]),
+    "a name of a number": lambda state: state["history"].update(name=3),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_checkpoint_with_other_contents_is_refused_and_changes_nothing(tmp_path, kind):
+    path = tmp_path / "c.pt"
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    MALFORMED[kind](state)
+    torch.save(state, path)
+    net = toy_net()
+    before = [parameter.clone() for parameter in net.parameters()]
+    with pytest.raises(ValueError, match=r"检查点.*\n.*not a whole checkpoint"):
+        d2l.train(net, toy_data(), epochs=1, lr=0.1, checkpoint=path)
+    assert all(map(torch.equal, before, net.parameters()))
+
+
+@pytest.mark.parametrize("logged_before", [True, False])
+def test_a_runs_folder_that_cannot_be_written_ends_no_resumed_training(
+    tmp_path, monkeypatch, logged_before
+):
+    def run():
+        return d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=tmp_path / "c.pt")
+
+    (tmp_path / "file").touch()
+    if not logged_before:
+        monkeypatch.setenv("D2L_RUNS", str(tmp_path / "file"))
+        with pytest.warns(UserWarning, match="goes on without"):
+            run()
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="goes on without"):
+        assert run().epochs == 1
 
 
 def test_full_disk_is_said_and_keeps_the_old_checkpoint(tmp_path):

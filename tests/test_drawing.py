@@ -32,6 +32,7 @@ def networks():
     yield "01_lenet_mnist", "lenet", grey, None
     yield "02_alexnet", "alexnet_cifar", color, None
     yield "02_alexnet", "alexnet", (3, 224, 224), None
+    yield "03_vgg", "cifar_vgg", color, 1
     yield "04_nin", "nin_cifar", color, 2
     yield "05_googlenet", "googlenet_cifar", color, 1
     yield "05_googlenet", "googlenet", (3, 224, 224), 1

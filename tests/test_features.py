@@ -153,12 +153,21 @@ def test_maps_that_are_all_zero():
         (IMAGE[None], 0, r"one image \(C, H, W\).*X\[0\]"),
         (IMAGE[0], 0, "one image"),
         (IMAGE, 4, r"\(1, 64\).*before the network is flattened"),
-        (IMAGE * float("nan"), 0, "NaN"),
+        (IMAGE * float("nan"), 0, "(?s)^第 0 层里有 NaN.*\nlayer 0 holds NaN"),
     ],
 )
 def test_maps_that_are_refused(net, image, i, message):
     with pytest.raises(ValueError, match=message):
         show_feature_maps(net, image, net[i])
+
+
+def test_the_whole_network_is_named_in_both_languages():
+    whole = nn.Sequential(nn.Flatten())
+    with pytest.raises(ValueError, match=r"(?s)^整个网络的输出.*\nThe output of the whole network"):
+        show_feature_maps(whole, IMAGE, whole)
+    whole = nn.Sequential(nn.ReLU())
+    figure = show_feature_maps(whole, IMAGE, whole)
+    assert heading(figure) == "Feature maps of the whole network (Sequential)"
 
 
 def test_a_layer_of_another_net_is_refused(net):

@@ -172,8 +172,8 @@ def test_mistakes_have_a_mark_a_frame_and_the_true_class():
     ]
     framed = [ax.spines["left"].get_visible() for ax in visible(figure)]
     assert framed == [True, False, True]
-    assert to_hex(visible(figure)[0].title.get_color()).upper() == "#D55E00"
-    assert to_hex(visible(figure)[1].title.get_color()) == "#000000"
+    wrong, right, also_wrong = (to_hex(ax.title.get_color()) for ax in visible(figure))
+    assert wrong == also_wrong != right
     assert_is_tidy(figure)
 
 
@@ -303,3 +303,31 @@ def test_scores_of_other_images_are_refused():
     with pytest.raises(ValueError, match="not the scores of the 20 test images"):
         show_worst(scores[:19], labels, data=data)
     show_worst(scores, labels, data=data)
+
+
+def test_scores_as_arrays_are_as_good():
+    labels = torch.arange(20) % 10
+    scores = torch.nn.functional.one_hot(labels, 10).float()
+    given = scores.numpy(), labels.numpy().astype(np.int32)
+    assert len(visible(show_worst(*given, data=data_of(raw(n=20), labels)))) == 16
+
+
+NOT_SHOWN = {
+    "NaN": {"scores": torch.full((4, 10), torch.nan)},
+    r"expected \(N, K\)": {"scores": torch.zeros(4)},
+    "each image and class": {"scores": torch.zeros(4, 3)},
+    "scores must be a tensor": {"scores": [[0.0] * 10] * 4},
+    "labels must be a tensor": {"labels": [0, 1, 2, 3]},
+    "data with a test set": {"data": a_data_set(test=None)},
+    "data of your own": {"data": a_data_set(test=[(raw(n=4), torch.arange(4))])},
+    "no test images": {"data": a_data_set(test=types.SimpleNamespace(dataset=[1, 2, 3, 4]))},
+}
+
+
+@pytest.mark.parametrize("message", NOT_SHOWN)
+def test_worst_of_what_cannot_be_looked_up_is_refused(message):
+    given = {"scores": torch.zeros(4, 10), "labels": torch.arange(4)}
+    given |= {"data": data_of(raw(n=4), torch.arange(4))}
+    show_worst(**given)
+    with pytest.raises((ValueError, TypeError), match=message):
+        show_worst(**given | NOT_SHOWN[message])

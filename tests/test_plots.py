@@ -51,8 +51,8 @@ def test_several_histories_differ_in_colour_and_marker():
     assert heading(figure) == "By activation function — MNIST"
     assert legend_of(figure) == ["sigmoid", "tanh", "ReLU", "train", "test"]
     train = figure.axes[0].lines[::2]
-    assert len({line.get_color() for line in train}) == len({line.get_marker() for line in train})
-    assert [line.get_color() for line in train] == ["#0072B2", "#D55E00", "#009E73"]
+    assert len({line.get_color() for line in train}) == 3
+    assert len({line.get_marker() for line in train}) == 3
     assert [line.get_color() for line in figure.legends[0].get_lines()[:3]] == [
         line.get_color() for line in train
     ]

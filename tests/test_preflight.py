@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from toys import numbers, toy_data, toy_net
 
 import d2lhelpers as d2l
+from d2lhelpers.optimizers import check_schedule
 
 pytestmark = pytest.mark.usefixtures("runs_folder")
 
@@ -221,6 +222,18 @@ def test_a_frozen_net_is_refused():
     refused("frozen", net=net, optimizer=sgd(net))
 
 
+def test_an_optimizer_that_tells_no_learning_rate_is_refused():
+    class Fixed(torch.optim.Optimizer):
+        def __init__(self, parameters):
+            super().__init__(parameters, {})
+
+        def step(self, closure=None):
+            raise AssertionError("too late")
+
+    net = toy_net()
+    refused('Fixed have no "lr"', net=net, optimizer=Fixed(net.parameters()))
+
+
 # ----------------------------------------------------------------------------------- schedule
 
 
@@ -265,6 +278,68 @@ def test_a_schedule_counted_in_epochs_is_refused_with_the_call_that_was_meant(me
     optimizer = sgd(net)
     schedule = COUNTED_IN_EPOCHS[meant](optimizer)
     refused(meant, net=net, epochs=10, optimizer=optimizer, schedule=schedule)
+
+
+# Twenty epochs of a hundred mini-batches.
+COUNTED_IN_MANY_EPOCHS = {
+    r"milestones=\[6 \* 100, 13 \* 100\]": lambda o: lr_scheduler.MultiStepLR(o, [30, 60]),
+    r"milestones=\[6 \* 100, 13 \* 100\], gamma=0.5": lambda o: lr_scheduler.MultiStepLR(
+        o, [100, 150], 0.5
+    ),
+    r"T_max=20 \* 100\)": lambda o: lr_scheduler.CosineAnnealingLR(o, 20),
+    r"CosineAnnealingLR\(.*T_max=20 \* 100\)": lambda o: lr_scheduler.CosineAnnealingLR(o, 200),
+    r"total_iters=20 \* 100\)": lambda o: lr_scheduler.PolynomialLR(o, 200),
+    r"T_0=5 \* 100, T_mult=2": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 5, 2),
+    r"30 steps, .* takes 1990 .*total_steps=1990": lambda o: one_cycle_second(o, 30),
+    r"1999 steps, .* takes 2000": lambda o: lr_scheduler.ChainedScheduler(
+        [lr_scheduler.OneCycleLR(o, 0.1, total_steps=1999)], o
+    ),
+}
+
+
+def one_cycle_second(optimizer, steps):
+    parts = [
+        lr_scheduler.LinearLR(optimizer),
+        lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps),
+    ]
+    return lr_scheduler.SequentialLR(optimizer, parts, milestones=[10])
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.parametrize("meant", COUNTED_IN_MANY_EPOCHS)
+def test_a_schedule_of_too_few_of_many_steps_is_refused(meant):
+    optimizer = sgd(toy_net())
+    schedule = COUNTED_IN_MANY_EPOCHS[meant](optimizer)
+    with pytest.raises(ValueError, match=meant):
+        check_schedule(schedule, optimizer, 20, 100, resumes=False)
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: lr_scheduler.MultiStepLR(o, [100, 1500]),
+        lambda o: lr_scheduler.CosineAnnealingLR(o, 500),
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 100),
+        lambda o: one_cycle_second(o, 1990),
+        lambda o: lr_scheduler.SequentialLR(
+            o,
+            [lr_scheduler.CosineAnnealingLR(o, 150), lr_scheduler.ConstantLR(o, 0.1)],
+            milestones=[150],
+        ),
+    ],
+)
+def test_a_schedule_of_many_steps_is_taken(make):
+    optimizer = sgd(toy_net())
+    check_schedule(make(optimizer), optimizer, 20, 100, resumes=False)
+
+
+@pytest.mark.parametrize("schedule", [lr_scheduler.StepLR, "cosine", 0.1, [1, 2], "the optimizer"])
+def test_what_is_no_schedule_is_refused(schedule):
+    net = toy_net()
+    optimizer = sgd(net)
+    given = optimizer if schedule == "the optimizer" else schedule
+    refused(r"has step\(\).*T_max=2 \* 3", net=net, optimizer=optimizer, schedule=given)
 
 
 LEGITIMATE = [

@@ -9,6 +9,7 @@ import pytest
 from figures import CLASSES, DATA, assert_is_tidy, history, raw, texts_of
 
 import d2lhelpers as d2l
+from d2lhelpers._style import COLOURS
 
 pytestmark = pytest.mark.usefixtures("no_figure_is_left")
 
@@ -143,6 +144,6 @@ def test_style_for_plots_of_ones_own():
     with plt.rc_context():
         d2l.use_style()
         _, axes = plt.subplots()
-        (line,) = axes.plot([0, 1])
-        assert line.get_color() == "#0072B2" and axes.title.get_fontsize() == 9
+        lines = [line for _ in COLOURS for line in axes.plot([0, 1])]
+        assert [line.get_color() for line in lines] == list(COLOURS)  # those of the course's charts
         assert "DejaVuSans" in plt.matplotlib.font_manager.findfont(axes.title.get_fontproperties())

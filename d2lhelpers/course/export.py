@@ -47,7 +47,7 @@ def export(language: str, folder: Path) -> list[Path]:
     shared = _shared(language, chapters)
     files[target / "index.html"] = _home(chapters, shared)
     for number, chapter in enumerate(chapters):
-        preview = _preview(chapter, language, shared["address"])
+        preview = _preview(chapter, language, shared["site"])
         if preview:
             files[target / f"{chapter.name}.png"] = chapter.preview
         files[target / f"{chapter.name}.html"] = _template("chapter.html.j2").render(
@@ -62,6 +62,7 @@ def export(language: str, folder: Path) -> list[Path]:
             preview=preview,
         )
     root = {"words": WORDS, "languages": LANGUAGES, "style": shared["style"]}
+    root["preview"] = _preview(chapters[0], language, shared["site"])
     files[folder / "index.html"] = _template("entrance.html.j2").render(root)
     # A missing page's address may be of any depth, and relative links would lead astray.
     base = f"/{shared['address'].rpartition('/')[2]}/" if shared["address"] else ""
@@ -82,6 +83,7 @@ def _shared(language: str, chapters: list[Chapter]) -> dict[str, Any]:
         "other": {"code": other, "name": LANGUAGES[other], "language": WORDS[other]["language"]},
         "chapters": chapters,
         "address": repository(),
+        "site": _site(repository()),
         "style": _style(),
         "script": "\n".join(f"{{\n{_asset(name)}}}" for name in SCRIPTS),
         "index": _packed([[c.name, c.title, c.sections] for c in chapters]),
@@ -102,12 +104,17 @@ def _links(name: str, address: str) -> dict[str, str]:
     return {"colab": colab_link(f"{name}.ipynb", address), "view": view}
 
 
-def _preview(chapter: Chapter, language: str, address: str) -> str:
-    """The address of the picture beside a link to the chapter; a relative one will not do there."""
-    if not (address and chapter.preview):
+def _site(address: str) -> str:
+    """Where the course is published; beside a link elsewhere, relative addresses will not do."""
+    if not address:
         return ""
     owner, name = address.split("/")[-2:]
-    return f"https://{owner}.github.io/{name}/{language}/{chapter.name}.png"
+    return f"https://{owner}.github.io/{name}/"
+
+
+def _preview(chapter: Chapter, language: str, site: str) -> str:
+    """The address of the picture beside a link to the chapter."""
+    return f"{site}{language}/{chapter.name}.png" if site and chapter.preview else ""
 
 
 def _home(chapters: list[Chapter], shared: dict[str, Any]) -> str:
@@ -122,6 +129,7 @@ def _home(chapters: list[Chapter], shared: dict[str, Any]) -> str:
         page="index",
         title=shared["words"]["course"],
         description=shared["words"]["about"],
+        preview=_preview(chapters[0], shared["language"], shared["site"]),
         table=table,
     )
 

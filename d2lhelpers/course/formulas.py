@@ -1,7 +1,7 @@
 """LaTeX to MathML, which browsers draw without a script, as TeX would set it."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -44,7 +44,9 @@ def _improve(element: Element) -> None:
         _improve(child)
     for child in children:
         _name_rightly(child)
-    element[:] = _with_thin_spaces(children) if _is_row(element) else children
+    if _is_row(element):
+        children = _with_bracketed_matrices(_with_thin_spaces(children))
+    element[:] = children
 
 
 def _with_whole_words(element: Element) -> Iterator[Element]:
@@ -91,6 +93,18 @@ def _with_thin_spaces(row: list[Element]) -> Iterator[Element]:
         ):
             yield Element(f"{{{_SPACE}}}mspace", width=_THIN)
         yield element
+
+
+def _with_bracketed_matrices(row: Iterable[Element]) -> Iterator[Element]:
+    """Each matrix in a row of its own with its brackets, which stretch to the row's height."""
+    row = list(row)
+    while row:
+        if [_kind(element) for element in row[:3]] == ["mo", "mtable", "mo"] and len(row) > 3:
+            matrix = Element(f"{{{_SPACE}}}mrow")
+            matrix[:], row = row[:3], row[3:]
+            yield matrix
+        else:
+            yield row.pop(0)
 
 
 def _is_function(element: Element) -> bool:

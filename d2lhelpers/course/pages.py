@@ -75,7 +75,7 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
     return Chapter(
         name,
         to_html(title, "t")[1][0].text,
-        paragraphs[0] if paragraphs else "",
+        _summary(paragraphs),
         headings[1:],
         list(_sections(edition.cells)),
         html,
@@ -86,6 +86,12 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
 def _without_badge(markdown: str) -> str:
     """The page has a row of its own for what Colab's badge does."""
     return "\n\n".join(part for part in markdown.split("\n\n") if BADGE not in part)
+
+
+def _summary(paragraphs: list[str]) -> str:
+    """The first paragraph, with the list that it announces."""
+    announces = bool(paragraphs) and paragraphs[0].endswith((":", "："))
+    return "\n\n".join(paragraphs[: 1 + announces])
 
 
 def _sections(cells: list[nbformat.NotebookNode]):
@@ -196,7 +202,10 @@ def _exporter(language: str) -> Any:
         about = output.metadata.get(kind, {})
         width = f' width="{about["width"]}"' if "width" in about else ""
         source = picture_address(output.data[kind], kind)
-        return f'<img src="{source}" alt="{escape(about.get("alt", ""))}"{width}>'
+        # Drawings of the course bring their own colours for the dark; a chart is drawn on white.
+        white = kind == "image/svg+xml" and "prefers-color-scheme" not in output.data[kind]
+        chart = ' class="chart"' if white else ""
+        return f'<img src="{source}" alt="{escape(about.get("alt", ""))}"{width}{chart}>'
 
     exporter = HTMLExporter(
         template_name="course",

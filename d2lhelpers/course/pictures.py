@@ -25,6 +25,8 @@ _FILE = re.compile(
     r"""(!\[[^\]]*\]\(|<img\b[^>]*?\bsrc=["'])"""  # Markdown's or HTML's picture, up to its address
     r"""(?![^)"'\s]*:)([^)"'\s]+)"""  # a file: an address with a colon is elsewhere, or attached
 )
+_OTHER_QUOTES = str.maketrans("\"'", "'\"")
+_UNESCAPED = " =:;/,()'>{}"
 _TITLE = re.compile(r"<title(?: lang=\"(\w+)\")?[^>]*>(.*?)</title>", re.S)
 
 
@@ -82,7 +84,9 @@ def picture_address(data: str, kind: str) -> str:
         # point are finer than a screen; spaces between elements show nothing.
         data = re.sub(r">\s+<", "><", data)
         data = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), data)
-        return f"data:{kind},{quote(data, safe=' =:;/,()')}".replace("\n", " ")
+        # Double quotes are the commonest of what an address must escape; single ones need not be.
+        data = re.sub(r"<[^>]*>", lambda tag: tag[0].translate(_OTHER_QUOTES), data)
+        return f"data:{kind},{quote(data, safe=_UNESCAPED)}".replace("\n", " ")
     if kind == "image/png":
         with contextlib.suppress(OSError, ValueError):  # what is no PNG is the browser's affair
             kind, data = "image/webp", _as_webp(data)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._paths import project_folder, write_atomically
-from ..history import History
+from ..history import History, mean_text
 from ..results import (
     RESULT_COLUMNS,
     Result,
@@ -97,7 +97,7 @@ def headline_cells(spread: Spread) -> list[str]:
         Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
     """
     row = spread.rows[0]
-    accuracy = f"{spread.mean:.4f} ± {spread.deviation:.4f}"
+    accuracy = mean_text(spread.mean, spread.deviation)
     return [
         f"{spread.model} ({spread.variant})",
         f"{row.parameters:,}",

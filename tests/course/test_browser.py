@@ -20,6 +20,7 @@ import pytest
 import tensorboard.manager
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
 from playwright.sync_api import expect, sync_playwright
 from torch import nn
 
@@ -200,8 +201,13 @@ def test_page_is_whole_readable_and_accessible(page, site, language, name):
     assert page.errors == [] and page.hosts <= {"file://", "data:"}
     broken = "[...document.images].filter(i => !i.complete || i.naturalWidth == 0).length"
     assert page.evaluate(broken) == 0
+    for telling in page.locator(".choices .quiet").all():
+        telling.click()
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     assert serious_findings(page) == []
     page.get_by_role("button", name=WORDS[language]["theme"]).click()
+    filters = "[...document.querySelectorAll('.chart')].map(i => getComputedStyle(i).filter)"
+    assert all(drawn.startswith("invert") for drawn in page.evaluate(filters))
     assert page.locator("html").get_attribute("data-theme") == "dark"
     assert serious_findings(page, runOnly=["color-contrast"]) == []
     page.set_viewport_size({"width": 390, "height": 844})
@@ -212,6 +218,28 @@ def serious_findings(page, **options):
     found = Axe().run(page, options=options).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     return [(v["id"], v["nodes"][0]["html"][:200]) for v in serious]
+
+
+def test_formulas_need_no_font_of_the_reader_s(page, site):
+    page.goto((site / "en" / "index.html").as_uri())
+    formulas = [
+        math.get_text()
+        for name in NAMES
+        for math in BeautifulSoup((site / "en" / f"{name}.html").read_text("utf-8"), "html.parser")(
+            "math"
+        )
+    ]
+    letters = "".join(sorted(set("".join(formulas)) - set(" \n")))
+    page.evaluate(
+        "letters => document.body.innerHTML = `<math><mi>${letters}</mi></math>`", letters
+    )
+    devtools = page.context.new_cdp_session(page)
+    for domain in ("DOM", "CSS"):
+        devtools.send(f"{domain}.enable")
+    root = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    node = devtools.send("DOM.querySelector", {"nodeId": root, "selector": "mi"})
+    fonts = devtools.send("CSS.getPlatformFontsForNode", node)["fonts"]
+    assert [font["familyName"] for font in fonts] == ["Course Maths"] and "⋆" in letters
 
 
 @pytest.mark.parametrize("name", ["index", "404"])

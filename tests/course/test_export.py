@@ -71,7 +71,7 @@ def test_page_says_its_language_and_has_one_title(site, language, name):
     assert page.html["lang"] == {"zh": "zh-CN", "en": "en"}[language]
     assert len(page.select("h1")) == 1 and page.title.text == page.h1.text
     description = page.select_one("meta[name=description]")["content"]
-    assert len(description) > 8 and not re.search(r"[$`<]", description)
+    assert len(description) > 8 and not re.search(r"[$`<]|[:：]$", description)
     assert page.select_one("meta[property='og:title']")["content"] == page.title.text
     others = {link["hreflang"] for link in page.select("link[rel=alternate]")}
     assert others == {"zh-CN", "en"}
@@ -229,8 +229,13 @@ def test_a_published_chapter_can_be_run_and_viewed_and_needs_no_badge(tmp_path, 
     colab = stamp.colab_link(path.name, address)
     assert [link["href"] for link in page.find_all("a") if "colab" in link["href"]] == [colab]
     assert page.find("a", href=f"{address}/blob/main/notebooks/{path.name}")
-    preview = page.find("meta", property="og:image")["content"]
-    assert preview == f"https://someone.github.io/course/en/{path.stem}.png"
+    site, place = "https://someone.github.io/course/", f"en/{path.stem}.html"
+    assert page.find("meta", property="og:url")["content"] == site + place
+    assert page.find("link", hreflang="en", rel="alternate")["href"] == site + place
+    entrance = BeautifulSoup((tmp_path / "index.html").read_text("utf-8"), "html.parser")
+    for each in (page, read_page(tmp_path, "en", "index"), entrance):
+        preview = each.find("meta", property="og:image")["content"]
+        assert preview == f"{site}en/{path.stem}.png"
     assert (tmp_path / "en" / f"{path.stem}.png").read_bytes().startswith(b"\x89PNG")
     missing = BeautifulSoup((tmp_path / "404.html").read_text("utf-8"), "html.parser")
     assert {link["href"] for link in missing.select("a")} == {

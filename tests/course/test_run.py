@@ -1,6 +1,8 @@
 """Running notebooks, keeping their outputs and results."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -85,6 +87,19 @@ def test_full_run_refuses_stand_ins(small_course, monkeypatch, capsys):
 def test_missing_notebook_is_named(capsys):
     assert command.main(["run", "no/such.ipynb"]) == 2
     assert str(Path("no/such.ipynb")) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_commands_in_the_documents_can_be_given(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    lines = re.findall(r"python -m d2lhelpers\b([^`#\n]*)", text)
+    assert lines
+    for line in lines:
+        try:
+            options = command._parser().parse_args(shlex.split(line))
+        except SystemExit:
+            pytest.fail(f"{document}: python -m d2lhelpers{line}")
+        assert all((ROOT / path).exists() for path in getattr(options, "notebooks", [])), line
 
 
 def test_messages_get_through_a_pipe_that_knows_no_chinese():
