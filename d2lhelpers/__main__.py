@@ -14,7 +14,7 @@ from .course.export import export
 from .course.notebooks import NotebookFailure, build_folder, notebooks
 from .course.parameters import parse_value
 from .course.results import update_readme
-from .results import results_file
+from .results import read_results, results_file
 from .say import LANGUAGES, Text, say
 from .sources import fetch
 
@@ -34,12 +34,29 @@ def main(arguments: list[str] | None = None) -> int:
     except _CannotError as problem:
         print(problem, file=sys.stderr)
         return 2
+    except (OSError, ValueError) as error:
+        print(_in_words(error), file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         print(_extra_missing(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(Text(zh="已中断。", en="Interrupted."), file=sys.stderr)
         return 130
+
+
+def _in_words(error: OSError | ValueError) -> Text:
+    """A refusal as it was said, or which file failed and why; any other error is a bug."""
+    said = error.args[0] if error.args else None
+    if isinstance(said, Text):
+        return said
+    if not isinstance(error, OSError) or error.filename is None:
+        raise error
+    return Text(
+        zh=f"{error.filename} 用不了（{error.strerror}）：看看它是不是在那里、能不能读写。",
+        en=f"cannot use {error.filename} ({error.strerror}): see that it is there, and that you "
+        "may read it and write to it.",
+    )
 
 
 def _extra_missing(error: ModuleNotFoundError) -> Text:
@@ -63,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     runner = commands.add_parser(
         "run",
         help="execute notebooks, quickly, or fully to store outputs",
-        epilog="Executed copies go to build/notebooks, logs to runs; D2L_BUILD and D2L_RUNS name "
-        "other folders, D2L_DATA that of the data.",
+        epilog="Executed copies go to build/notebooks, of full runs to build/full, logs to runs; "
+        "D2L_BUILD and D2L_RUNS name other folders, D2L_DATA that of the data.",
     )
     runner.add_argument("notebooks", nargs="*", type=Path, help="default: all, in reading order")
     runner.add_argument(
@@ -105,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options) -> int:
     import papermill  # noqa: F401  where it is missing, say so before data are fetched
 
-    missing = [path for path in options.notebooks if not path.exists()]
+    missing = [path for path in options.notebooks if not path.is_file()]
     if missing:
         names = ", ".join(map(str, missing))
         raise _CannotError(Text(zh=f"没有这个笔记本：{names}", en=f"no such notebook: {names}"))
@@ -117,6 +134,7 @@ def _run(options) -> int:
                 en="-p is for quick runs: a full run stores results of the notebook's own values.",
             )
         )
+    read_results()  # a damaged file is said now, not after hours
     _check_writable(*([*paths, results_file()] if options.full else []))
     return _run_full(paths) if options.full else _run_quick(paths, options)
 
@@ -235,6 +253,7 @@ def _lab(options) -> None:
 
 def _export(options) -> None:
     _course()
+    (options.to / options.lang).mkdir(parents=True, exist_ok=True)  # fail before the work
     paths = export(options.lang, options.to)
     _say(f"{len(paths)} files; begin with {options.to / options.lang / 'index.html'}")
 

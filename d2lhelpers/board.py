@@ -1,6 +1,7 @@
 """TensorBoard: how to open it on the runs' logs."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ def show_board() -> None:
     """
     logs = folder("runs")
     if not is_interactive():
+        shown = shlex.quote(str(logs)) if os.environ.get("D2L_RUNS") else "runs"
+        command = f"python -m tensorboard.main --logdir {shown}"
         say(
-            zh="打开 TensorBoard：make board，或 python -m tensorboard.main --logdir runs。",
-            en="To open TensorBoard: make board, or python -m tensorboard.main --logdir runs.",
+            zh=f"打开 TensorBoard：make board，或 {command}。",
+            en=f"To open TensorBoard: make board, or {command}.",
         )
         return
     from tensorboard import notebook

@@ -93,11 +93,29 @@ def results_file() -> Path:
 
 
 def read_results() -> list[Result]:
-    """The rows of ``results.csv``; an empty list where there is no file."""
+    """The rows of ``results.csv``; an empty list where there is no file.
+
+    Raises:
+        ValueError: it is not as the course writes it.
+    """
     if not results_file().exists():
         return []
     with results_file().open(newline="", encoding="utf-8-sig") as file:  # Excel leaves a BOM
-        return [Result.of_row(row) for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        try:
+            return [Result.of_row(row) for row in reader]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise ValueError(_damaged(reader.line_num)) from error
+
+
+def _damaged(line: int) -> Text:
+    return Text(
+        zh=f"{results_file()} 第 {line} 行不是课程写的样子：是不是被表格软件改存过（分号），"
+        "或者留着合并冲突的标记？用 git checkout 取回这个文件，或者改好这一行。",
+        en=f"line {line} of {results_file()} is not as the course writes it: was it saved by a "
+        "spreadsheet (semicolons), or are marks of a merge left in it? Get the file back with "
+        "git checkout, or mend the line.",
+    )
 
 
 def variant_key(result: Result) -> tuple[str, str, str]:

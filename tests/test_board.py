@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from d2lhelpers import show_board
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the server in /proc")
@@ -36,6 +38,15 @@ def test_board_opens_for_a_person_only(runs_folder, tmp_path, monkeypatch, perso
     assert left_behind == []  # the server ends with its kernel
     # TensorBoard shows its frame only once its server answers.
     assert ("<iframe" in shown) is person and ("make board" in shown) is not person
+
+
+def test_the_line_says_where_the_logs_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("D2L_RUNS", str(tmp_path / "of mine"))
+    show_board()
+    assert capsys.readouterr().out.count(f"--logdir '{tmp_path / 'of mine'}'") == 2
+    monkeypatch.delenv("D2L_RUNS")
+    show_board()
+    assert capsys.readouterr().out.count("--logdir runs") == 2
 
 
 def servers_on(logs):

@@ -627,7 +627,9 @@ def test_a_runs_folder_that_cannot_be_written_ends_no_resumed_training(
         return d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=tmp_path / "c.pt")
 
     (tmp_path / "file").touch()
-    if not logged_before:
+    if logged_before:
+        run()
+    else:
         monkeypatch.setenv("D2L_RUNS", str(tmp_path / "file"))
         with pytest.warns(UserWarning, match="goes on without"):
             run()

@@ -59,6 +59,22 @@ def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_cou
     assert results.read_results() == before
 
 
+@pytest.mark.parametrize("change", ["semicolons", "marks of a merge", "a word for a number"])
+def test_a_damaged_file_is_named_with_the_line(empty_course, change):
+    writing.add_results([record(seed=0)])
+    path = results.results_file()
+    text = path.read_text(encoding="utf-8")
+    changed = {
+        "semicolons": text.replace(",", ";"),
+        "marks of a merge": text + "<<<<<<< HEAD\n",
+        "a word for a number": text.replace(",0.9,", ",high,"),
+    }[change]
+    path.write_text(changed, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line [23] of .*results\.csv") as caught:
+        results.read_results()
+    assert "。" in str(caught.value)
+
+
 def test_table_of_networks():
     rows = [
         results.Result.of(record(accuracy=accuracy, seed=seed, seconds=[1.0, 2.0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 from collections.abc import Mapping
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ _KINDS = {
 }
 """Types that may stand for a parameter whose own value has another; else it must be the same."""
 
+_CHOICES = {"SOURCE": ("auto", "real", "synthetic")}
+
 
 def quick_parameters(notebook: nbformat.NotebookNode) -> dict:
     """Parameters of the notebook's quick run, by name.
@@ -43,7 +46,7 @@ def quick_parameters(notebook: nbformat.NotebookNode) -> dict:
 
 
 def check_parameters(own: Mapping, given: Mapping) -> None:
-    """Refuse values under names that a notebook does not have, or of another type.
+    """Refuse values under names that a notebook does not have, of another type or out of range.
 
     Args:
         own: names and values as the notebook has them.
@@ -63,15 +66,44 @@ def check_parameters(own: Mapping, given: Mapping) -> None:
                     + (f" Did you mean {close[0]}?" if close else ""),
                 )
             )
-        kinds = _KINDS.get(type(own[name]), (type(own[name]),))
-        if type(value) not in kinds:
-            expected = "True/False" if bool in kinds else "/".join(map(_shown, kinds))
+        if not _fits(own[name], value) or value not in _CHOICES.get(name, (value,)):
+            expected = "/".join(_CHOICES.get(name, ())) or _expected(own[name])
             raise ValueError(
                 Text(
                     zh=f"{name} 是 {value!r}；应为 {expected}，例如 {own[name]!r}。",
                     en=f"{name} is {value!r}; expected {expected}, such as {own[name]!r}.",
                 )
             )
+
+
+def _fits(own, value) -> bool:
+    """Whether a value is of the kind of a parameter's own one, and no less than can be meant.
+
+    Sizes and numbers of epochs are at least 1; seeds, which begin with 0, and rates at least 0.
+    """
+    if type(value) not in _kinds(own):
+        return False
+    if isinstance(value, tuple | list):
+        return bool(value) and all(any(_fits(each, item) for each in own) for item in value)
+    if isinstance(value, int | float):
+        return _least(own) <= value < math.inf
+    return True
+
+
+def _kinds(own) -> tuple[type, ...]:
+    return _KINDS.get(type(own), (type(own),))
+
+
+def _least(own) -> int:
+    return 0 if own == 0 or isinstance(own, float | bool) else 1
+
+
+def _expected(own) -> str:
+    kinds = _kinds(own)
+    if bool in kinds:
+        return "True/False"
+    shown = "/".join(map(_shown, kinds))
+    return f"{shown} ≥ {_least(own)}" if {int, float} & set(kinds) else shown
 
 
 def _shown(kind: type) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._paths import folder
 from ..history import History
 from ..results import read_results, spreads
-from ..say import say
+from ..say import Text, say
 from ..sources import fetch
 from .kernels import execute, stop_kernels
 from .notebooks import (
@@ -30,6 +30,9 @@ from .results import keep_results
 AT_ONCE = 2
 """Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
 on two cores two notebooks with one thread each take little more than half the time."""
+
+FULL = "full"
+"""Folder for copies of full runs: a quick run beside one leaves them alone."""
 
 QUICK_SECONDS, FULL_SECONDS = 1800, 8 * 3600
 """How long one cell may take; far beyond what it needs on a slow machine."""
@@ -62,6 +65,25 @@ def source_at_hand() -> str:
     return "synthetic"
 
 
+def own_parameters(path: Path) -> dict:
+    """Names and values in the notebook's cell tagged ``parameters``.
+
+    Raises:
+        ValueError: that cell cannot be executed.
+    """
+    notebook = read_notebook(path)
+    try:
+        return parameters_of(notebook)
+    except Exception as error:  # whatever was written there
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            Text(
+                zh=f"{path} 里带 parameters 标签的单元格不能执行（{reason}）；请改好它。",
+                en=f"the cell tagged parameters in {path} cannot be executed ({reason}); mend it.",
+            )
+        ) from error
+
+
 def run_notebook(
     path: Path,
     parameters: dict,
@@ -85,7 +107,7 @@ def run_notebook(
         NotebookFailure: a cell raised an error or took too long, or the kernel died.
         ValueError: a parameter that the notebook does not have, or a value of another type.
     """
-    check_parameters(parameters_of(read_notebook(path)), parameters)
+    check_parameters(own_parameters(path), parameters)
     token = secrets.token_hex(8)
     start = time.perf_counter()
     execute(path, parameters, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
@@ -118,11 +140,10 @@ def quick_jobs(
     """
     jobs = {}
     for path in paths:
-        notebook = read_notebook(path)
-        own = parameters_of(notebook)
+        own = own_parameters(path)
         check_parameters(own, parameters or {})
         jobs[path] = {"SOURCE": source} if "SOURCE" in own else {}
-        jobs[path] |= quick_parameters(notebook) | dict(parameters or {})
+        jobs[path] |= quick_parameters(read_notebook(path)) | dict(parameters or {})
     return jobs
 
 
@@ -195,7 +216,7 @@ def run_full(paths: Iterable[Path], report=print) -> None:
     They are kept as runs succeed; a failed run changes none of them.
     """
     for path in paths:
-        outcome = run_notebook(path, {}, build_folder() / "notebooks" / path.name)
+        outcome = run_notebook(path, {}, build_folder() / FULL / path.name)
         save_outputs(outcome.executed, path)
         keep_results(outcome.runs, instead_of=path.stem)
         report(_summary(outcome))

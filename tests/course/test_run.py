@@ -21,6 +21,7 @@ from d2lhelpers.course import notebooks as files
 from d2lhelpers.course import parameters, run
 from d2lhelpers.course import results as kept
 from d2lhelpers.history import History
+from d2lhelpers.say import use_language
 from d2lhelpers.sources import Found
 
 ROOT = project_folder()
@@ -41,7 +42,9 @@ def small_course(tmp_path, move_project, monkeypatch):
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("D2L_BUILD", str(tmp_path / "build"))
     (tmp_path / "notebooks").mkdir()
-    parameters = "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nSEEDS = (0, 1, 2)"
+    parameters = (
+        "EPOCHS = 16\nTRAIN_SIZE = TEST_SIZE = None\nSOURCE = 'auto'\nLR = 0.1\nSEEDS = (0, 1, 2)"
+    )
     good = notebook_of(parameters, "print(EPOCHS, SOURCE)", tags=[(0, "parameters")])
     good.metadata["d2lhelpers"] = {"headlines": ["Net/plain"]}
     bad = notebook_of("x = 1", "# divide\nx / 0")
@@ -183,7 +186,7 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
     stored.cells[1].source = "print(EPOCHS)"
     assert not files.outputs_are_current(stored)
     nbformat.write(stored, path)
-    before, executed = path.read_bytes(), small_course / "build" / "notebooks" / path.name
+    before, executed = path.read_bytes(), small_course / "build" / "full" / path.name
     with pytest.raises(files.NotebookFailure, match=r"01_good\.ipynb: its code was edited"):
         files.save_outputs(executed, path)
     assert path.read_bytes() == before
@@ -354,6 +357,13 @@ def test_interrupt_ends_with_a_line_and_without_kernels(small_course):
         ("EPOCHS", "2.5"),
         ("TRAIN_SIZE", "many"),
         ("SOURCE", "1"),
+        ("SOURCE", "internet"),
+        ("EPOCHS", "0"),
+        ("TRAIN_SIZE", "0"),
+        ("SEED", "-1"),
+        ("LR", "-1"),
+        ("SEEDS", "['a']"),
+        ("SEEDS", "()"),
     ],
 )
 def test_mistyped_parameters_are_refused_before_anything_runs(small_course, capsys, name, value):
@@ -362,6 +372,52 @@ def test_mistyped_parameters_are_refused_before_anything_runs(small_course, caps
     error = capsys.readouterr().err
     assert (name in error and "EPOCHS" in error) or value in error
     assert not (small_course / "build" / "notebooks").exists()
+
+
+def damage_results(course):
+    columns = ";".join(results.RESULT_COLUMNS)
+    (course / "notebooks" / "results.csv").write_text(f"{columns}\n1;2\n")
+    (course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
+
+
+def damage_parameters(course):
+    notebook = notebook_of("EPOCHS = = 1", tags=[(0, "parameters")])
+    nbformat.write(notebook, course / "notebooks" / "01_good.ipynb")
+
+
+def put_a_file_in_place_of_work(course):
+    (course / "work").touch()
+
+
+IN_THE_WAY = {
+    "a folder as a notebook": (lambda course: None, ["run", "notebooks"], "notebooks"),
+    "no syntax": (damage_parameters, ["run", "notebooks/01_good.ipynb"], "01_good.ipynb"),
+    "semicolons": (damage_results, ["run", "notebooks/01_good.ipynb"], "results.csv"),
+    "results": (damage_results, ["results"], "results.csv"),
+    "no place to export to": (
+        put_a_file_in_place_of_work,
+        ["export", "--lang", "en", "--to", "work"],
+        "work",
+    ),
+    "no place for copies": (put_a_file_in_place_of_work, ["lab", "zh"], "work"),
+}
+
+
+@pytest.mark.parametrize("case", IN_THE_WAY)
+def test_what_is_in_the_way_is_a_line_that_names_it(small_course, monkeypatch, capsys, case):
+    prepare, arguments, named = IN_THE_WAY[case]
+    prepare(small_course)
+    monkeypatch.chdir(small_course)
+    monkeypatch.setattr(run, "source_at_hand", lambda: "synthetic")
+    for path in (small_course / "notebooks").glob("02*"):
+        path.unlink()
+    language = os.environ.get("D2L_LANGUAGE")
+    try:
+        assert command.main(arguments) == 2
+    finally:
+        use_language(language)
+    error = capsys.readouterr().err
+    assert named in error and "Traceback" not in error
 
 
 def test_a_full_run_takes_no_parameters(small_course, capsys):
