@@ -195,7 +195,7 @@ def _check_loss_value(loss, scores: Tensor, y: Tensor) -> None:
         zh, en = f"形状是 {tuple(two.shape)}", f"the shape {tuple(two.shape)}"
     elif not two.requires_grad:
         zh, en = "没有梯度", "a number without a gradient"
-    elif _is_double(two.item(), one):
+    elif _is_double(two.item(), one.item()):
         zh, en = "是各图像损失的和", "the sum over the images"
     if zh is not None:
         raise ValueError(
@@ -209,6 +209,5 @@ def _check_loss_value(loss, scores: Tensor, y: Tensor) -> None:
         )
 
 
-def _is_double(two: float, one) -> bool:
-    one = float(torch.as_tensor(one).detach())
+def _is_double(two: float, one: float) -> bool:
     return math.isclose(two, 2 * one, rel_tol=1e-4) and not math.isclose(two, one, rel_tol=1e-4)
