@@ -31,6 +31,10 @@ class Compute(NamedTuple):
         order = self.memory_format if X.ndim == 4 else torch.preserve_format
         return X.to(self.device, memory_format=order)
 
+    def move_labels(self, y: Tensor) -> Tensor:
+        """As int64, the one integer type that PyTorch's losses take as class indices."""
+        return y.to(self.device, torch.int64)
+
     def autocast(self):
         # Some devices refuse to make an autocast at all, even one that is off.
         is_mixed = self.precision == "bfloat16"
@@ -40,13 +44,13 @@ class Compute(NamedTuple):
         """Channels last, where that is faster (CPU and CUDA) and the net can take it.
 
         A net cannot when its ``forward`` relies on the usual order, as ``x.view(x.size(0), -1)``
-        after a convolution does. So a copy of it is tried on two images, in the mode that the net
-        is in and in evaluation mode.
+        after a convolution does, or when its ``backward`` does. So a copy of it is tried on two
+        images, in the mode that the net is in and in evaluation mode.
 
         Args:
             net: on ``device``.
             X: images (B, ...), of which the first is used.
-            weights_too: whether the net will be run with its weights in that order.
+            weights_too: whether the net will be trained, its weights in that order.
         """
         if self.memory_format is not None:
             return self
@@ -55,13 +59,17 @@ class Compute(NamedTuple):
         if X.ndim != 4 or self.device.type == "mps":
             return plain
         try:
-            with torch.no_grad(), random_state_kept(self.device), fast.autocast():
+            with random_state_kept(self.device), torch.set_grad_enabled(weights_too):
                 pair = fast.move(torch.cat([X[:1], X[:1]]))  # batch normalisation refuses one
                 double = copy_for_trial(net)
                 if weights_too:
                     double.to(memory_format=fast.memory_format)
-                double(pair)
-                double.eval()(pair)
+                with fast.autocast():
+                    output = double(pair)
+                if weights_too:
+                    main_output(output).float().sum().backward()
+                with torch.no_grad(), fast.autocast():
+                    double.eval()(pair)
         except Exception:  # of whatever kind: has it another cause, it will be raised again
             return plain
         return fast
@@ -115,6 +123,8 @@ def copy_for_trial(net: nn.Module) -> nn.Module:
         module._compiled_call_impl = None
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
     return double
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_net
+from .batches import check_range, check_scores, images_explained, pair_of
 from .compute import Compute, main_output, resolve_precision, without_a_trace
 from .device import device_of
 from .metrics import accuracy
@@ -37,8 +39,10 @@ def predict(
         scores float32 (N, K) and labels int64 (N,), both on the net's device.
 
     Raises:
-        ValueError: the loader yields nothing, or there is no such precision.
+        ValueError: the net is none, the loader yields nothing, or other than images and class
+            indices, or there is no such precision.
     """
+    check_net(net, loader)
     device = device_of(net)
     return predict_with(Compute(device, resolve_precision(precision, device)), net, loader)
 
@@ -49,11 +53,12 @@ def predict_with(
     """``predict`` where the caller knows the device that the net is on."""
     scores, labels = [], []
     with without_a_trace(net, compute.device):
-        for X, y in loader:
+        for batch in loader:
+            X, y = pair_of(batch, "loader", loader)
             compute = compute.fitted(net, X)
-            with compute.autocast():
+            with images_explained(net, X, "loader"), compute.autocast():
                 scores.append(main_output(net(compute.move(X))).float())
-            labels.append(y.to(compute.device))
+            labels.append(compute.move_labels(y))
     if not scores:
         raise ValueError(
             Text(
@@ -77,6 +82,8 @@ def evaluate(
 
 def measure(scores: Tensor, labels: Tensor) -> Evaluation:
     """Args: scores float (N, K) and labels int64 (N,)."""
+    check_scores(scores, len(labels))
+    check_range(labels, scores.shape[1], "loader")
     return Evaluation(nn.functional.cross_entropy(scores, labels).item(), accuracy(scores, labels))
 
 

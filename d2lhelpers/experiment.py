@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from .arguments import check_makers, check_numbers, check_rates, check_seeds
 from .data import ImageData
 from .evidence import Verdict, judge
 from .history import History, table
 from .measures import Measure, Side
 from .recipe import best_rate, must_be_whole, train_by_protocol, try_rates
 from .results import variant_of
-from .say import Text
+from .say import Text, say
+from .training import is_at_prompt
 
 if TYPE_CHECKING:
     import pandas
@@ -109,6 +111,9 @@ def run_experiment(
 
     Before each net is made, torch is seeded. A run that diverges is a row like any other.
 
+    Where a notebook's cell is stopped, the experiment of the whole runs before is returned, and
+    the code after it goes on; in a script ``KeyboardInterrupt`` does, upwards.
+
     Args:
         variants: from a name to a function that makes the net, its weights initialised.
         data: with a validation set, on which rates are chosen; the test set is used once a run.
@@ -119,9 +124,12 @@ def run_experiment(
         central: the sides of the claim that matters; by default the first two variants.
 
     Raises:
-        ValueError: no variant, no seed, an unknown name in ``central``, or names that do not make
-            "chapter/model/variant".
+        ValueError: no variant, no seed, an unknown name in ``central``, names that do not make
+            "chapter/model/variant", or other arguments that cannot work.
     """
+    check_makers(variants)
+    seeds, rates = check_seeds(seeds), check_rates(rates)
+    epochs, *_ = check_numbers(epochs, None, 0)
     central = list(variants)[:2] if central is None else central
     if not variants or not seeds or not set(central) <= variants.keys():
         raise ValueError(
@@ -134,19 +142,47 @@ def run_experiment(
         )
     for variant in variants:
         variant_of(f"{name}/{variant}")  # a wrong name is said before hours of training
-    done = Experiment({variant: [] for variant in variants}, {}, {})
-    for variant, make_net in variants.items():
-        path = f"{name}/{variant}"
-        rate = find_rate(make_net, data, rates, epochs=epochs // 4, seed=seeds[0], name=path)
-        for seed in seeds if variant in central else seeds[:1]:
-            torch.manual_seed(seed)
-            net = make_net()
-            run = train_by_protocol(net, data, epochs=epochs, lr=rate, seed=seed, name=path)
-            must_be_whole(run, epochs)
-            done.runs[variant].append(run)
-            done.nets.setdefault(variant, net)
-        done.rates[variant] = rate
+    done = Experiment({}, {}, {})
+    try:
+        for variant, make_net in variants.items():
+            path = f"{name}/{variant}"
+            rate = find_rate(make_net, data, rates, epochs=epochs // 4, seed=seeds[0], name=path)
+            for seed in seeds if variant in central else seeds[:1]:
+                torch.manual_seed(seed)
+                net = make_net()
+                run = train_by_protocol(net, data, epochs=epochs, lr=rate, seed=seed, name=path)
+                must_be_whole(run, epochs)
+                done.runs.setdefault(variant, []).append(run)
+                done.nets.setdefault(variant, net)
+                done.rates[variant] = rate
+    except KeyboardInterrupt:
+        if not _hand_over(done, list(variants)):
+            raise
     return done
+
+
+def _hand_over(done: Experiment, variants: list[str]) -> bool:
+    """After the stop button: say which runs are whole; whether ``run_experiment`` returns them."""
+    if not done:
+        return False
+    is_returned = is_at_prompt()
+    count, missing = sum(map(len, done.values())), ", ".join(v for v in variants if v not in done)
+    zh, en = "各自的 run.json 里", "the run.json of each"
+    if is_returned:
+        zh, en = (
+            "返回的结果里；后面的代码会继续运行",
+            "the result returned; the code after it goes on",
+        )
+    say(
+        zh=f"实验被停下。已经完成的 {count} 次训练在{zh}。没有结果的变体：{missing or '没有'}。",
+        en=f"The experiment was stopped. The {count} trainings that are whole are in {en}. "
+        f"Variants without any: {missing or 'none'}.",
+    )
+    if is_returned:
+        from IPython.display import display
+
+        display(done)
+    return is_returned
 
 
 def find_rate(
@@ -173,7 +209,7 @@ def find_rate(
     Raises:
         ValueError: no rate.
     """
-    tried = sorted(rates)
+    tried = sorted(check_rates(rates))
     if not tried:
         raise ValueError(
             Text(zh="没有可以试的学习率；至少给出一个。", en="no learning rate to try; give one.")

@@ -1,9 +1,8 @@
-"""What ``train`` is given, checked before the first step, so that nothing fails late."""
+"""Data, net and loss put together on trial before the first step, so that nothing fails late."""
 
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Iterator
 
@@ -11,58 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
+from .batches import check_image_type, check_range, check_scores, pair_of
+from .checkpoints import _generators
 from .compute import Compute, copy_for_trial, main_output, random_state_kept
 from .evaluation import count_batches, held_out_loaders
 from .say import Text
-
-
-def check_numbers(epochs, lr, seed) -> tuple[int, float | None, int]:
-    """Python, NumPy and tensor scalars alike, as Python numbers.
-
-    Raises:
-        ValueError: out of range, or no number of that kind.
-    """
-    epochs = _whole("epochs", epochs)
-    if epochs < 1:
-        raise ValueError(
-            Text(
-                zh=f"epochs 是 {epochs}；至少要 1 轮。",
-                en=f"epochs is {epochs}; expected an integer of at least 1.",
-            )
-        )
-    if lr is not None:
-        lr = _rate(lr)
-    return epochs, lr, _whole("seed", seed)
-
-
-def _whole(name: str, value) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(
-            Text(
-                zh=f"{name} 是 {value!r}；请给一个整数。",
-                en=f"{name} is {value!r}; expected an integer.",
-            )
-        ) from None
-
-
-def _rate(value) -> float:
-    try:
-        rate = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError, RuntimeError):
-        rate = math.nan
-    if not 0 <= rate < math.inf:
-        raise ValueError(
-            Text(
-                zh=f"lr 是 {value!r}；请给一个不小于 0 的数，例如 lr=0.1。",
-                en=f"lr is {value!r}; expected a number of at least 0, such as lr=0.1.",
-            )
-        )
-    return rate
-
-
-# --------------------------------------------------------------------------------------- data
 
 
 def check_data(data) -> None:
@@ -107,29 +59,34 @@ def _yields_nothing(loader) -> bool:
     return next(iter(loader), None) is None if batches is None else batches == 0
 
 
-def first_batch(data) -> tuple[Tensor, Tensor]:
-    """The first mini-batch of the images as they come, from ``data.test`` where there is one.
+def first_batches(data) -> dict[str, tuple[Tensor, Tensor]]:
+    """The first mini-batch to learn from and that to be tested with, ``data.test`` for choice.
+
+    The first is left out where worker processes live on between epochs: they, unlike generators,
+    cannot be put back to where they were.
 
     Raises:
-        ValueError: it is not ``(X, y)``.
+        ValueError: one is not ``(X, y)``.
     """
-    name, loader = list(held_out_loaders(data).items())[-1]
-    batch = next(iter(loader))
-    is_pair = isinstance(batch, tuple | list) and len(batch) == 2
-    if not is_pair or not all(isinstance(part, Tensor) for part in batch):
-        given = type(batch).__name__
-        if isinstance(batch, tuple | list):
-            given += f" ({', '.join(type(part).__name__ for part in batch)})"
-        raise ValueError(
-            Text(
-                zh=f"data.{name} 给出的是 {given}；每个小批量应当是张量 (X, y)："
-                "图像 (B, C, H, W) 和标签 (B,)。",
-                en=f"data.{name} yields a {given}; expected tensors (X, y), images (B, C, H, W) "
-                "and labels (B,), in each mini-batch.",
-            )
-        )
-    X, y = batch
-    return X, y
+    loaders = {"train": data.train}
+    if getattr(data.train, "persistent_workers", False):
+        loaders.clear()
+    name, held_out = list(held_out_loaders(data).items())[-1]
+    loaders[name] = held_out
+    states = [(generator, generator.get_state()) for generator in generators_of(data.train)]
+    try:
+        return {
+            f"data.{name}": pair_of(next(iter(loader)), f"data.{name}", loader)
+            for name, loader in loaders.items()
+        }
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+
+
+def generators_of(loader) -> list[torch.Generator]:
+    """All that order and augmentation of the training images are drawn from."""
+    return [*_generators(loader), *_generators(getattr(loader, "batch_sampler", None))]
 
 
 def empty(name: str) -> Text:
@@ -142,80 +99,55 @@ def empty(name: str) -> Text:
 def _smallest_batch(loader) -> int | None:
     """Images in the smallest mini-batch, where that can be told without loading any."""
     if isinstance(loader, list | tuple):
-        return min(len(y) for _, y in loader)
+        return min(len(pair_of(batch, "data.train")[1]) for batch in loader)
     if count_batches(loader) is None or not isinstance(loader, DataLoader):
         return None
-    if (
-        isinstance(loader.dataset, IterableDataset)
-        or type(loader.batch_sampler) is not BatchSampler
-    ):
+    batches = loader.batch_sampler  # DataLoader(batch_sampler=…) has no batch_size of its own
+    if isinstance(loader.dataset, IterableDataset) or type(batches) is not BatchSampler:
         return None
-    rest = len(loader.sampler) % loader.batch_size
-    return loader.batch_size if loader.drop_last or rest == 0 else rest
+    rest = len(batches.sampler) % batches.batch_size
+    return batches.batch_size if batches.drop_last or rest == 0 else rest
 
 
 # ------------------------------------------------------------------------------- loss and net
 
 
-def check_loss(loss) -> None:
-    """Raises:
-    ValueError: the loss is a class instead of an object, or no function.
-    """
-    if isinstance(loss, type):
-        name = loss.__name__
-        raise ValueError(
-            Text(
-                zh=f"loss 是类 {name}；请加上括号，写成 loss=nn.{name}()。",
-                en=f"loss is the class {name}; add brackets, loss=nn.{name}().",
-            )
-        )
-    if loss is not None and not callable(loss):
-        raise ValueError(
-            Text(
-                zh=f"loss 是 {loss!r}；请给一个函数，例如 nn.CrossEntropyLoss()。",
-                en=f"loss is {loss!r}; expected a function, such as nn.CrossEntropyLoss().",
-            )
-        )
-
-
-def rehearse(net: nn.Module, loader, X: Tensor, y: Tensor, loss, compute: Compute) -> None:
+def rehearse(net: nn.Module, data, batches: dict, loss, compute: Compute) -> None:
     """Run a copy of ``net`` on two images, and on one where a mini-batch has no more.
 
     Whatever else is wrong with the net, the training itself will say.
 
     Args:
         net: in training mode, on the device of ``compute``.
-        loader: of the training set.
-        X, y: images (B, ...) and labels (B,), of which the first are used.
+        data: what it is trained on.
+        batches: of ``first_batches``.
         loss: of scores (B, K) and labels (B,).
         compute: how the net will be run.
 
     Raises:
-        ValueError: the net cannot be trained on a single image, or the loss is not one number.
+        ValueError: images, labels, scores and loss do not fit together, or the net cannot be
+            trained on a single image.
     """
-    X, y = compute.move(X[:1]), y[:1].to(compute.device)
+    name, (X, y) = next(iter(batches.items()))
+    X, y = compute.move(X[:1]), compute.move_labels(y[:1])
     single = None
-    with torch.no_grad(), random_state_kept(compute.device), compute.autocast():
+    with random_state_kept(compute.device), compute.autocast():
         try:
             double = copy_for_trial(net)
             output = double(torch.cat([X, X]))
-            values = loss(main_output(output).float(), torch.cat([y, y]))
+            scores = main_output(output).float()
         except Exception:
+            check_image_type(net, X, name)
             return
-        if _smallest_batch(loader) == 1:
+        if _smallest_batch(data.train) == 1:
             try:
                 double(X)
             except Exception as error:
                 single = error
-    if values.ndim != 0:
-        raise ValueError(
-            Text(
-                zh=f"loss 给出形状 {tuple(values.shape)}；应当是一个数，即小批量的平均损失"
-                '（reduction="mean"）。',
-                en=f"loss gives the shape {tuple(values.shape)}; expected one number, the mean "
-                'loss of the mini-batch (reduction="mean").',
-            )
-        )
+    check_scores(scores, 2)
+    _check_labels(batches, scores.shape[1], loss)
+    with random_state_kept(compute.device):
+        _check_loss_value(loss, scores, y)
     if single is not None:
         raise ValueError(
             Text(
@@ -237,3 +169,45 @@ def rehearse(net: nn.Module, loader, X: Tensor, y: Tensor, loss, compute: Comput
             ),
             stacklevel=3,
         )
+
+
+def _check_labels(batches: dict, classes: int, loss) -> None:
+    """Which labels an own loss takes is not known; held out it is always cross-entropy."""
+    for name, (_, y) in batches.items():
+        if name != "data.train":
+            check_range(y, classes, name)
+        elif loss is nn.functional.cross_entropy or isinstance(loss, nn.CrossEntropyLoss):
+            check_range(y, classes, name, getattr(loss, "ignore_index", -100))
+
+
+def _check_loss_value(loss, scores: Tensor, y: Tensor) -> None:
+    """Whether ``loss`` gives the mean of a mini-batch: two equal images have that of one."""
+    scores = torch.cat([scores[:1], scores[:1]])
+    try:
+        two, one = loss(scores, torch.cat([y, y])), loss(scores[:1], y)
+    except Exception:  # the training will say
+        return
+    zh = en = None
+    if not isinstance(two, Tensor):
+        given = type(two).__name__
+        zh, en = f"是 {given}，不是张量", f"a {given}, no tensor"
+    elif two.ndim != 0:
+        zh, en = f"形状是 {tuple(two.shape)}", f"the shape {tuple(two.shape)}"
+    elif not two.requires_grad:
+        zh, en = "没有梯度", "a number without a gradient"
+    elif _is_double(two.item(), one.item()):
+        zh, en = "是各图像损失的和", "the sum over the images"
+    if zh is not None:
+        raise ValueError(
+            Text(
+                zh=f"loss 给出的结果{zh}；应当是张量里的一个数，即小批量的平均损失"
+                '（reduction="mean"），由分数算出，不用 .item() 和 .detach()。',
+                en=f"loss gives {en}; expected a tensor of one number, the mean loss of the "
+                'mini-batch (reduction="mean"), computed from the scores without .item() or '
+                ".detach().",
+            )
+        )
+
+
+def _is_double(two: float, one: float) -> bool:
+    return math.isclose(two, 2 * one, rel_tol=1e-4) and not math.isclose(two, one, rel_tol=1e-4)

@@ -5,9 +5,19 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import nn
 
+from .arguments import (
+    check_has_parameters,
+    check_maker,
+    check_net,
+    check_numbers,
+    check_rate,
+    check_rates,
+)
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
+from .evaluation import count_batches
 from .history import History
+from .preflight import check_data
 from .say import Text, say
 from .training import DivergedError, train
 
@@ -57,7 +67,23 @@ def train_by_protocol(
     Args:
         net, data, epochs, seed, name: as for ``train``.
         lr: the highest learning rate of the cycle.
+
+    Raises:
+        ValueError: as ``train``; or nobody knows how many mini-batches an epoch has.
     """
+    check_net(net, data)
+    epochs, lr, seed = check_numbers(epochs, check_rate(lr), seed)
+    check_data(data)
+    check_has_parameters(net)
+    if count_batches(data.train) is None:
+        raise ValueError(
+            Text(
+                zh="data.train 不知道一轮有几个小批量，而学习率的安排要用到。请给列表，"
+                "或给知道长度的 DataLoader。",
+                en="data.train does not know its number of mini-batches, which the cycle of "
+                "learning rates needs; give a list, or a DataLoader with a length.",
+            )
+        )
     optimizer = torch.optim.SGD(
         net.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
@@ -123,7 +149,14 @@ def try_rates(
         data, epochs, seed: as for ``train_by_protocol``.
         rates: the learning rates to try.
         name: of the variant, "chapter/model/variant"; the runs' names tell the rate as well.
+
+    Raises:
+        ValueError: an argument cannot work, which is said before anything is trained.
     """
+    check_maker(make_net, "make_net")
+    rates = check_rates(rates)
+    epochs, _, seed = check_numbers(epochs, None, seed)
+    check_data(data)
     blind = data.without_test()
     variant = name.rpartition("/")[2]
     found = Trials()

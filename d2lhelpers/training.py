@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_device, check_has_parameters, check_loss, check_net, check_numbers
+from .batches import images_explained, pair_of
 from .checkpoints import Resumable
 from .compute import (
     Compute,
@@ -30,7 +32,7 @@ from .history import History
 from .metrics import correct_mask
 from .nets import count_parameters
 from .optimizers import check_optimizer, check_schedule
-from .preflight import check_data, check_loss, check_numbers, empty, first_batch, rehearse
+from .preflight import check_data, empty, first_batches, generators_of, rehearse
 from .say import Text, is_interactive, say
 
 _trained_nets = weakref.WeakSet()
@@ -75,13 +77,14 @@ def train(
             Of several outputs only ``logits`` or ``out``, or else the first, enters the loss.
         data: has ``.train`` and ``.test`` loaders and optionally ``.validation`` (see ``History``
             for what is evaluated when). ``test=None`` leaves the test set alone; one of the two
-            must be there. A loader yields ``(X, y)``, anew each time that it is gone through:
-            a ``DataLoader``, or a list.
+            must be there. A loader yields ``(X, y)``, y integer class indices (B,), anew each
+            time that it is gone through: a ``DataLoader``, or a list.
         epochs: passes over the training set, at least 1.
         lr: learning rate of plain SGD, where no ``optimizer`` is given.
         optimizer: an optimiser of the net's parameters, made when all layers are in place.
         schedule: a learning-rate scheduler of that optimiser, stepped after every batch.
-        loss: maps scores (B, K) and labels (B,) to their mean loss; cross-entropy by default. The
+        loss: maps scores (B, K) and labels int64 (B,) to their mean loss; cross-entropy by default.
+            Other targets it makes of the labels itself. A module is moved to ``device``. The
             held-out loss is plain cross-entropy whatever is given here.
         seed: of everything random in training.
         device: where to train; ``try_gpu()`` by default.
@@ -98,12 +101,13 @@ def train(
     Raises:
         DivergedError: a loss, in training or held out, became NaN or infinite.
         ValueError: what is given cannot work, which is said before the first step: numbers out of
-            range, no images, a frozen net, an optimiser of another net or one that needs a
-            closure, a schedule of another optimiser or counted in epochs, a checkpoint of
-            another run.
+            range, no net, no images, labels, scores and loss that do not fit together, a frozen
+            net, an optimiser of another net or one that needs a closure, a schedule of another
+            optimiser or counted in epochs, a checkpoint of another run.
         OSError: the checkpoint cannot be written.
         TypeError: it would hold what cannot be stored.
     """
+    check_net(net, data)
     epochs, lr, seed = check_numbers(epochs, lr, seed)
     if (lr is None) == (optimizer is None):
         raise ValueError(
@@ -114,7 +118,7 @@ def train(
         )
     check_loss(loss)
     loss = loss or nn.functional.cross_entropy
-    device = torch.device(device) if device is not None else try_gpu()
+    device = check_device(device) if device is not None else try_gpu()
     precision = resolve_precision(precision, device)
     checkpoint = Path(checkpoint) if checkpoint is not None else None
     resumes = checkpoint is not None and checkpoint.exists()
@@ -122,14 +126,19 @@ def train(
 
     with random_state_kept(device), in_training_mode(net):
         check_data(data)
-        X, y = first_batch(data)
-        materialise(net.to(device), X.to(device))
+        check_has_parameters(net)
+        batches = first_batches(data)
+        held_out, (X, _) = list(batches.items())[-1]
+        with images_explained(net, X, held_out):
+            materialise(net.to(device), X.to(device))
+        if isinstance(loss, nn.Module):
+            loss.to(device)  # class weights have to be where the scores are
         if optimizer is None:
             optimizer = torch.optim.SGD(net.parameters(), lr=lr)
         check_optimizer(net, optimizer)
         check_schedule(schedule, optimizer, epochs, count_batches(data.train), resumes=resumes)
         compute = Compute(device, precision).fitted(net, X, weights_too=True)
-        rehearse(net, data.train, X, y, loss, compute)
+        rehearse(net, data, batches, loss, compute)
 
         settings = {"name": name, "seed": seed, "epochs": epochs}
         settings |= {"precision": precision, "loss": loss}
@@ -185,8 +194,9 @@ def _train_epoch(
     start, samples = time.perf_counter(), 0
     loss_sum = torch.zeros((), device=compute.device)
     correct = torch.zeros((), dtype=torch.int64, device=compute.device)
-    for X, y in loader:
-        X, y = compute.move(X), y.to(compute.device)
+    for batch in loader:
+        X, y = pair_of(batch, "data.train", loader)
+        X, y = compute.move(X), compute.move_labels(y)
         with compute.autocast():
             y_hat = main_output(net(X))
         batch_loss = loss(y_hat.float(), y)
@@ -229,12 +239,12 @@ def _hand_over(history: History, epochs: int) -> bool:
     """After the stop button: say where the finished epochs are; whether ``train`` returns them."""
     if history.epochs == 0:
         return False
-    is_returned = is_interactive() and hasattr(sys, "ps1")  # a person at a prompt, no script
+    is_returned = is_at_prompt()
     done, stopped = history.epochs, history.epochs + 1
     zh, en = f"在 {history.log_dir} 里", f"are in {history.log_dir}"
-    if is_returned:
-        zh = "在返回的 history 里；后面的代码会继续运行，要停就再按一次"
-        en = "are in the history returned; the code that follows goes on unless you stop it too"
+    if is_returned:  # not always to the person: an experiment leaves half a run out
+        zh += "，train 也返回它们；后面的代码会继续运行，要停就再按一次"
+        en += ", and train returns them; the code that follows goes on unless you stop it too"
     say(
         zh=f"训练在第 {stopped} 轮（共 {epochs} 轮）被停下。前 {done} 轮的曲线{zh}。",
         en=f"Training was stopped in epoch {stopped} of {epochs}. The curves of the {done} before "
@@ -245,6 +255,11 @@ def _hand_over(history: History, epochs: int) -> bool:
 
         display(history)
     return is_returned
+
+
+def is_at_prompt() -> bool:
+    """Whether a person can go on after the stop button, as no script can."""
+    return is_interactive() and hasattr(sys, "ps1")
 
 
 def _warn_if_trained(net: nn.Module) -> None:
@@ -264,8 +279,7 @@ def _warn_if_trained(net: nn.Module) -> None:
 
 def _seed_everything(seed: int, loader: Iterable, device: torch.device) -> None:
     seed_device(seed, device)
-    generator = getattr(loader, "generator", None)
-    if generator is not None:
+    for generator in generators_of(loader):
         generator.manual_seed(seed)
 
 

@@ -36,6 +36,23 @@ class Flattening(Viewing):
         return self.dense(self.conv(X).flatten(1))
 
 
+class Rows(torch.autograd.Function):
+    """Whose backward takes the usual order of memory for granted."""
+
+    @staticmethod
+    def forward(ctx, X):
+        return X.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.view(len(gradient), -1).view(gradient.shape)
+
+
+class LearningRows(Viewing):
+    def forward(self, X):
+        return self.dense(self.conv[1](Rows.apply(self.conv[0](X))).flatten(1))
+
+
 class Ordering(Viewing):
     """Then only the weights can bring in another order."""
 
@@ -60,7 +77,9 @@ def unshuffled():
     return data
 
 
-@pytest.mark.parametrize("make", [Viewing, lambda: Viewing(always=False), Ordering, Flattening])
+@pytest.mark.parametrize(
+    "make", [Viewing, lambda: Viewing(always=False), LearningRows, Ordering, Flattening]
+)
 def test_any_order_of_memory_trains_as_by_hand(make):
     torch.manual_seed(0)
     net = make()

@@ -167,6 +167,14 @@ def test_a_run_that_diverged_is_a_row(quick_training):
         {"seeds": []},
         {"central": ["elsewhere"]},
         {"variants": {}},
+        {"variants": {"plain": nn.Linear(1, 1)}},
+        {"variants": [linear]},
+        {"rates": 0.1},
+        {"rates": ["0.1"]},
+        {"seeds": 3},
+        {"seeds": [True]},
+        {"epochs": 0},
+        {"epochs": 2.0},
     ],
 )
 def test_a_wrong_call_is_refused_before_anything_is_trained(change):
@@ -176,6 +184,44 @@ def test_a_wrong_call_is_refused_before_anything_is_trained(change):
     with pytest.raises(ValueError) as refused:
         run(**{"variants": {"plain": no_net}} | change)
     assert isinstance(refused.value.args[0], Text)
+
+
+# --- the stop button ---------------------------------------------------------------------------
+
+
+def stops():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stopped", ["wide", "plain"])
+def test_the_stop_button_keeps_the_runs_that_are_whole(
+    stopped, quick_training, monkeypatch, capsys
+):
+    made = []
+
+    def make_net():
+        made.append(1)
+        return stops() if len(made) > 1 else constant(0.5)()
+
+    variants = {"plain": make_net, "wide": constant(0.6)}
+    if stopped == "wide":
+        variants = {"plain": constant(0.5), "wide": stops}
+    with pytest.raises(KeyboardInterrupt):  # in a script
+        run(variants)
+    assert "run.json" in capsys.readouterr().out
+    made.clear()
+    monkeypatch.setattr(experiment, "is_at_prompt", lambda: True)
+    runs = run(variants)
+    said = capsys.readouterr().out
+    assert len(runs["plain"]) == (3 if stopped == "wide" else 1) and list(runs) == ["plain"]
+    assert runs.rates.keys() == runs.nets.keys() == {"plain"}
+    assert repr(runs) in said and "any: wide." in said
+
+
+def test_where_nothing_is_whole_the_stop_button_ends_an_experiment(monkeypatch):
+    monkeypatch.setattr(experiment, "is_at_prompt", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        run({"plain": stops})
 
 
 # --- the learning rate ------------------------------------------------------------------------

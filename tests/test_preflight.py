@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 from toys import numbers, toy_data, toy_net
 
 import d2lhelpers as d2l
@@ -45,6 +45,11 @@ def refused(match, net=None, data=None, **arguments):
         ({"lr": -0.1}, "lr is -0.1"),
         ({"lr": math.nan}, "lr is nan"),
         ({"lr": torch.ones(2)}, "lr is tensor"),
+        ({"epochs": True, "lr": 0.1}, "epochs is True"),
+        ({"lr": True}, "lr is True"),
+        ({"lr": 0.1, "seed": np.bool_(True)}, "seed is"),
+        ({"lr": 0.1, "device": "gpu"}, "device is 'gpu'"),
+        ({"lr": 0.1, "device": "cuda:99"}, "device is 'cuda:99'"),
         ({"epochs": 1}, "exactly one"),
         ({"epochs": 1, "lr": 0.1, "precision": "float8"}, "float8"),
     ],
@@ -71,6 +76,47 @@ def test_a_rate_within_an_optimizer_is_recorded_as_a_number(lr):
     history = d2l.train(net, toy_data(), epochs=2, optimizer=optimizer, schedule=schedule)
     record = json.loads((Path(history.log_dir) / "run.json").read_text())
     assert record["learning_rate"] == pytest.approx([0.5 / 3, 0.5 / 6])
+
+
+def make_nothing():
+    raise AssertionError("a net was made")
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (nn.Flatten, r"a class; add brackets, Flatten\(\)"),
+        (None, "NoneType"),
+        ([nn.Flatten(), nn.Linear(16, 3)], r"nn.Sequential\(\*layers\)"),
+        (make_nothing, "function"),
+    ],
+)
+@pytest.mark.parametrize("call", [d2l.train, d2l.train_by_protocol, d2l.predict, d2l.evaluate])
+def test_what_is_no_net_is_named(call, net, message):
+    arguments = {"epochs": 1, "lr": 0.1} if "train" in call.__name__ else {}
+    if call is d2l.train_by_protocol:
+        arguments |= {"seed": 0, "name": "a/b/c"}
+    data = toy_data() if arguments else toy_data().test
+    with pytest.raises(ValueError, match=message):
+        call(net, data, **arguments)
+
+
+def test_net_and_data_swapped_are_named():
+    with pytest.raises(ValueError, match="swapped"):
+        d2l.train(toy_data(), toy_net(), epochs=1, lr=0.1)
+
+
+class Listed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Flatten(), nn.Linear(16, 3)]
+
+
+@pytest.mark.parametrize(
+    ("net", "message"), [(nn.Flatten(), "nn.Linear"), (Listed(), r"self.layers.*nn.ModuleList")]
+)
+def test_a_net_without_parameters_is_named(net, message):
+    refused(message, net=net, lr=0.1)
 
 
 # --------------------------------------------------------------------------------------- data
@@ -107,6 +153,80 @@ def test_loaders_that_cannot_do_are_named(loaders, message):
     refused(message, data=toy_data(**loaders), lr=0.1)
 
 
+def relabelled(change, loader="train"):
+    """Toy data whose mini-batches (X, y) are what ``change`` makes of them, in one loader."""
+    batches = [change(X, y) for X, y in toy_data().test]
+    return toy_data(**{loader: batches})
+
+
+WRONG_BATCHES = {
+    "labels .* torch.float32": lambda X, y: (X, y.float()),
+    r"labels .* \(4, 1\).*flatten": lambda X, y: (X, y[:, None]),
+    r"labels .* \(4, 3\).*argmax": lambda X, y: (X, nn.functional.one_hot(y, 3)),
+    r"labels .* \(4, 3\) .*float32.*argmax": lambda X, y: (X, nn.functional.one_hot(y, 3) * 1.0),
+    "labels .* torch.bool": lambda X, y: (X, y > 1),
+    "labels .* from 1 to 3": lambda X, y: (X, y + 1),
+    "labels .* from -1 to 1": lambda X, y: (X, y - 1),
+    "images .* torch.uint8.*/ 255": lambda X, y: (X.to(torch.uint8), y),
+    "images .* torch.float64": lambda X, y: (X.double(), y),
+    "4 images but 3 labels|2 images but 1 labels": lambda X, y: (X, y[1:]),
+    r"tuple \(Tensor, Tensor, Tensor\)": lambda X, y: (X, y, y),
+    "yields a dict": lambda X, y: {"image": X, "label": y},
+    "ndarray, ndarray": lambda X, y: (X.numpy(), y.numpy()),
+}
+
+
+@pytest.mark.parametrize("message", WRONG_BATCHES)
+def test_wrong_batches_are_named(message):
+    change = WRONG_BATCHES[message]
+    refused(
+        f"data.train(?s:.*)({message})|({message})(?s:.*)data.train",
+        data=relabelled(change),
+        lr=0.1,
+    )
+    if not message.startswith("images"):
+        refused(message, data=relabelled(change, "test"), lr=0.1)
+    loader = relabelled(change).train
+    with pytest.raises(ValueError, match=message) as caught:
+        d2l.evaluate(toy_net(), loader)
+    assert "。" in str(caught.value)
+
+
+def test_a_dataset_is_no_loader():
+    dataset = toy_data().test.dataset
+    pairs = [(X, int(y)) for X, y in dataset]
+    refused("data.train is a dataset", data=toy_data(train=dataset), lr=0.1)
+    refused("data.test is a dataset", data=toy_data(test=dataset), lr=0.1)
+    refused(r"tuple \(Tensor, int\)", data=toy_data(train=pairs), lr=0.1)
+    with pytest.raises(ValueError, match="is a dataset"):
+        d2l.predict(toy_net(), dataset)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_class_indices_may_be_of_any_integer_type(dtype):
+    change = lambda X, y: (X, y.to(dtype))  # noqa: E731
+    data, plain = relabelled(change), relabelled(lambda X, y: (X, y))
+    data.test = data.train
+    expected = d2l.train(toy_net(), plain, epochs=2, lr=0.1)
+    assert numbers(d2l.train(toy_net(), data, epochs=2, lr=0.1)) == numbers(expected)
+
+
+def test_a_net_that_makes_floats_itself_may_have_other_images():
+    class Scaling(nn.Sequential):
+        def forward(self, X):
+            return super().forward(X.float() / 255)
+
+    data = relabelled(lambda X, y: (X.to(torch.uint8), y))
+    d2l.train(Scaling(nn.Flatten(), nn.Linear(16, 3)), data, epochs=1, lr=0.1)
+
+
+@pytest.mark.parametrize("net", [nn.Linear(4, 3), nn.Sequential(nn.Flatten(), nn.Linear(16, 1))])
+def test_scores_of_another_shape_are_named(net):
+    refused("class scores", net=net, lr=0.1)
+    with pytest.raises(ValueError, match="class scores"):
+        d2l.evaluate(net, toy_data().test)
+
+
 def test_data_without_loaders_is_refused():
     refused("tuple without data.train", data=(toy_data().train, toy_data().test), lr=0.1)
 
@@ -133,9 +253,20 @@ def batches_of(*sizes):
     return list(zip(X.split(list(sizes)), y.split(list(sizes)), strict=True))
 
 
+def batch_sampler(size, drop_last=False):
+    dataset = toy_data().test.dataset
+    batches = BatchSampler(SequentialSampler(dataset), size, drop_last)
+    return DataLoader(dataset, batch_sampler=batches)
+
+
 @pytest.mark.parametrize(
     "train",
-    [batches_of(3, 3, 3, 1), batches_of(1, 9), DataLoader(toy_data().test.dataset, 3)],
+    [
+        batches_of(3, 3, 3, 1),
+        batches_of(1, 9),
+        DataLoader(toy_data().test.dataset, 3),
+        batch_sampler(3),
+    ],
 )
 def test_batch_norm_and_a_single_image(train):
     """Without batch normalisation, or with it within a larger map, one image is no fault."""
@@ -148,8 +279,11 @@ def test_batch_norm_and_a_single_image(train):
     d2l.train(net, toy_data(train=train), epochs=1, lr=0.1)
 
 
-def test_a_single_image_left_out_is_no_fault():
-    train = DataLoader(toy_data().test.dataset, 3, drop_last=True)
+@pytest.mark.parametrize(
+    "train",
+    [DataLoader(toy_data().test.dataset, 3, drop_last=True), batch_sampler(3, drop_last=True)],
+)
+def test_a_single_image_left_out_is_no_fault(train):
     assert d2l.train(normalised(), toy_data(train=train), epochs=1, lr=0.1).train_samples == 9
 
 
@@ -162,10 +296,51 @@ def test_a_single_image_left_out_is_no_fault():
         (nn.CrossEntropyLoss, r"nn.CrossEntropyLoss\(\)"),
         ("cross_entropy", "loss is 'cross_entropy'"),
         (nn.CrossEntropyLoss(reduction="none"), r"shape \(2,\)"),
+        (nn.CrossEntropyLoss(reduction="sum"), "sum over the images"),
+        (lambda scores, y: nn.functional.cross_entropy(scores, y) * len(y), "sum over the images"),
+        (lambda scores, y: nn.functional.cross_entropy(scores, y).item(), "a float"),
+        (lambda scores, y: nn.functional.cross_entropy(scores, y).detach(), "without a gradient"),
+        (lambda scores, y: None, "a NoneType"),
+        (lambda scores, y: (scores.sum(), y), "a tuple"),
     ],
 )
 def test_a_loss_that_is_none_is_refused(loss, message):
     refused(message, lr=0.1, loss=loss)
+
+
+def squares(scores, y):
+    return nn.functional.mse_loss(scores, nn.functional.one_hot(y, 3).float())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        squares,
+        nn.MultiMarginLoss(),
+        nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0]), label_smoothing=0.1),
+        lambda scores, y: nn.functional.cross_entropy(scores, y) + scores.std(),
+    ],
+)
+def test_an_own_loss_is_taken(loss):
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, loss=loss)
+
+
+def test_labels_that_the_loss_ignores_are_in_no_class():
+    data = relabelled(lambda X, y: (X, y.masked_fill(y == 2, 9)))
+    refused("from 0 to 9", data=data, lr=0.1)
+    d2l.train(toy_net(), data, epochs=1, lr=0.1, loss=nn.CrossEntropyLoss(ignore_index=9))
+
+
+def test_a_loss_goes_where_the_net_is():
+    moved = []
+
+    class Weighted(nn.CrossEntropyLoss):
+        def _apply(self, function, *arguments):
+            moved.append(True)
+            return super()._apply(function, *arguments)
+
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, device="cpu", loss=Weighted(torch.ones(3)))
+    assert moved
 
 
 def sgd(net):

@@ -68,6 +68,44 @@ def test_a_rate_is_chosen_without_the_test_set(data):
     assert history.test_accuracy == [] and len(history.validation_accuracy) == 1
 
 
+WRONG = {"epochs": (0, 2.0, "1", True), "lr": ("0.1", None, True), "seed": ("0", True)}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in WRONG.items() for v in values])
+def test_numbers_that_are_none_are_named(data, name, value):
+    arguments = {"epochs": 1, "lr": 0.01, "seed": 0, "name": "test/linear/plain"}
+    with pytest.raises(ValueError, match=f"{name} is {value!r}"):
+        d2l.train_by_protocol(linear(), data, **arguments | {name: value})
+    with pytest.raises(ValueError, match=f"{name} is {value!r}"):
+        arguments["rates"] = [0.01]
+        if name == "lr":
+            arguments["rates"].append(value)
+        else:
+            arguments[name] = value
+        del arguments["lr"]
+        d2l.try_rates(linear, data, **arguments)
+
+
+@pytest.mark.parametrize("make_net", [linear(), None])
+def test_a_function_that_makes_the_net_is_asked_for(data, make_net):
+    with pytest.raises(ValueError, match="a function that makes a new net"):
+        d2l.try_rates(make_net, data, [0.1], epochs=1, seed=0, name="test/linear/plain")
+
+
+def test_data_that_cannot_do_is_named(data):
+    arguments = {"epochs": 1, "lr": 0.01, "seed": 0, "name": "test/linear/plain"}
+    with pytest.raises(ValueError, match="without data"):
+        d2l.train_by_protocol(linear(), [data.train], **arguments)
+    stream = torch.utils.data.DataLoader(Stream(), 4)
+    with pytest.raises(ValueError, match="does not know its number"):
+        d2l.train_by_protocol(linear(), dataclasses.replace(data, train=stream), **arguments)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter([(torch.zeros(3, 32, 32), 0)])
+
+
 def test_rates_are_tried_alike_and_blindly(data, capsys):
     found = d2l.try_rates(
         linear, data, (0.01, 0.02, 0.01), epochs=1, seed=3, name="test/linear/plain"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from toys import numbers, toy_data, toy_net
 
 import d2lhelpers as d2l
@@ -33,6 +34,37 @@ def test_seed_decides_everything():
     )
     assert numbers(first) == numbers(second)
     assert numbers(first) != numbers(other)
+
+
+class Noisy(torch.utils.data.TensorDataset):
+    """Augmented from a generator of its own, which goes on where it was."""
+
+    def __init__(self):
+        super().__init__(*toy_data().test.dataset.tensors)
+        self.generator = torch.Generator()
+
+    def __getitem__(self, index):
+        X, y = super().__getitem__(index)
+        return X + torch.randn(X.shape, generator=self.generator), y
+
+
+GENERATORS = {
+    "data set": lambda data: DataLoader(data, 4, shuffle=True),
+    "sampler": lambda data: DataLoader(data, 4, sampler=RandomSampler(data, generator=OWN)),
+    "batch sampler": lambda data: DataLoader(
+        data, batch_sampler=BatchSampler(RandomSampler(data, generator=OWN), 4, False)
+    ),
+}
+OWN = torch.Generator()
+
+
+@pytest.mark.parametrize("holder", GENERATORS)
+def test_seed_decides_whatever_draws_from_a_generator_of_its_own(holder):
+    data = toy_data(train=GENERATORS[holder](Noisy()))
+    first, second, other = (
+        numbers(d2l.train(toy_net(), data, epochs=2, lr=0.1, seed=seed)) for seed in (5, 5, 6)
+    )
+    assert first == second != other
 
 
 def test_averages_are_over_samples():
