@@ -1,13 +1,16 @@
 """The page's network is PyTorch's, it answers mouse, finger and keyboard, and asks nobody."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import d2lhelpers as d2l
+from d2lhelpers.course import notebooks as files
 
+SCRIPT = Path(d2l.__file__).with_name("live.js").read_text("utf-8")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -99,6 +102,62 @@ def test_mouse_finger_and_keyboard_are_answered(page):
     changes(lambda: page.keyboard.press("Enter"))
 
 
+def test_all_that_a_frame_brings_is_answered_once(page):
+    """Else the answers to a quick stroke would pile up on a slow computer."""
+    answers = page.evaluate(
+        """async () => {
+        const pad = document.querySelector(".d2l-live-pad"), box = pad.getBoundingClientRect();
+        const send = (kind, x) => pad.dispatchEvent(
+          new PointerEvent(kind, { clientX: box.left + x, clientY: box.top + 9 }));
+        const frame = () => new Promise(requestAnimationFrame);
+        let count = 0;
+        const observer = new MutationObserver((changes) => (count += changes.length));
+        observer.observe(document.querySelector(".d2l-live-answer"), { childList: true });
+        pad.setPointerCapture = () => {}; // such events have no pointer
+        await frame();
+        send("pointerdown", 20);
+        for (let x = 21; x < 41; x++) send("pointermove", x);
+        await frame();
+        await frame();
+        const first = count;
+        send("pointermove", 60);
+        send("pointerup", 60);
+        await frame();
+        await frame();
+        delete pad.setPointerCapture;
+        observer.disconnect();
+        return [first, count];
+        }"""
+    )
+    assert answers == [1, 2]
+
+
+def test_clear_forgets_the_answer(page):
+    """Also that to a stroke which no frame has answered yet."""
+    shown = """() => [
+        document.querySelector(".d2l-live-answer").textContent,
+        [...document.querySelectorAll(".d2l-live meter")].filter((m) => m.value > 0).length,
+        [...document.querySelectorAll(".d2l-live-seen, .d2l-live-maps canvas")].filter((c) => c
+          .getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v)).length,
+    ]"""
+    page.get_by_role("button", name="example 4").click()
+    answered = page.evaluate(shown)
+    assert "after training" in answered[0] and answered[1] > 10 and answered[2] > 1
+    page.evaluate(
+        """async () => {
+        const pad = document.querySelector(".d2l-live-pad"), box = pad.getBoundingClientRect();
+        pad.setPointerCapture = () => {};
+        const place = { clientX: box.left + 9, clientY: box.top + 9 };
+        pad.dispatchEvent(new PointerEvent("pointerdown", place));
+        pad.dispatchEvent(new PointerEvent("pointerup", place));
+        delete pad.setPointerCapture;
+        document.querySelector(".d2l-live-clear").click();
+        await new Promise(requestAnimationFrame);
+        }"""
+    )
+    assert page.evaluate(shown) == ["", 0, 0]
+
+
 def test_what_is_drawn_is_scaled_and_centred_as_in_mnist(page):
     """Wherever and however large a line is drawn, its longer side is 20 of 28 pixels."""
     pad = page.locator(".d2l-live-pad")
@@ -108,6 +167,7 @@ def test_what_is_drawn_is_scaled_and_centred_as_in_mnist(page):
     page.mouse.down()
     page.mouse.move(box["x"] + 20, box["y"] + 90, steps=3)
     page.mouse.up()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
     pixels = page.evaluate(
         """() => { const c = document.querySelector('.d2l-live-seen');
         return Array.from(c.getContext('2d').getImageData(0, 0, 28, 28).data); }"""
@@ -155,3 +215,14 @@ def test_other_images_and_other_nets_are_refused(data):
         d2l.live(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), colour)
     with pytest.raises(TypeError, match="Linear"):
         d2l.live(nn.Linear(784, 10), data)
+
+
+def test_the_script_is_short():
+    assert len(SCRIPT.splitlines()) < 200
+
+
+def test_chapter_1_holds_this_script():
+    """Its stored output is what the exported page shows."""
+    cells = files.read_notebook(files.notebooks()[0]).cells
+    html = next(cell for cell in cells if cell.id == "live").outputs[0].data["text/html"]
+    assert f"\n{SCRIPT}\nlive(root, " in html
