@@ -133,7 +133,6 @@ def test_all_that_a_frame_brings_is_answered_once(page):
 
 
 def test_clear_forgets_the_answer(page):
-    """Also that to a stroke which no frame has answered yet."""
     shown = """() => [
         document.querySelector(".d2l-live-answer").textContent,
         [...document.querySelectorAll(".d2l-live meter")].filter((m) => m.value > 0).length,
@@ -143,19 +142,28 @@ def test_clear_forgets_the_answer(page):
     page.get_by_role("button", name="example 4").click()
     answered = page.evaluate(shown)
     assert "after training" in answered[0] and answered[1] > 10 and answered[2] > 1
-    page.evaluate(
+    page.get_by_role("button", name="Clear").click()
+    assert page.evaluate(shown) == ["", 0, 0]
+
+
+def test_a_stroke_does_not_overtake_an_example(page):
+    """Its answer, due in the next frame, would be to the example as it is drawn on the pad."""
+    at_once, after = page.evaluate(
         """async () => {
         const pad = document.querySelector(".d2l-live-pad"), box = pad.getBoundingClientRect();
-        pad.setPointerCapture = () => {};
+        const seen = () => document.querySelector(".d2l-live-seen").toDataURL();
         const place = { clientX: box.left + 9, clientY: box.top + 9 };
+        pad.setPointerCapture = () => {};
         pad.dispatchEvent(new PointerEvent("pointerdown", place));
         pad.dispatchEvent(new PointerEvent("pointerup", place));
         delete pad.setPointerCapture;
-        document.querySelector(".d2l-live-clear").click();
+        document.querySelector(".d2l-live-presets button").click();
+        const first = seen();
         await new Promise(requestAnimationFrame);
+        return [first, seen()];
         }"""
     )
-    assert page.evaluate(shown) == ["", 0, 0]
+    assert after == at_once
 
 
 def test_what_is_drawn_is_scaled_and_centred_as_in_mnist(page):
