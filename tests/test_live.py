@@ -201,10 +201,31 @@ def test_without_scripts_a_described_picture_is_there(data):
     assert '<img class="d2l-live-still" alt="' in before_script and "hidden>" in before_script
 
 
+class Doubled(nn.Conv2d):
+    """Not the convolution that it is derived from."""
+
+    def forward(self, X):
+        return 2 * super().forward(X)
+
+
+class Backwards(nn.Sequential):
+    """Not the order of layers that it is derived from."""
+
+    def forward(self, X):
+        for layer in reversed(self):
+            X = layer(X)
+        return X
+
+
 @pytest.mark.parametrize(
     ("layer", "error", "word"),
     [
         (nn.BatchNorm2d(1), TypeError, "BatchNorm2d"),
+        (Doubled(1, 1, 3), TypeError, "Doubled"),
+        (Backwards(nn.Flatten()), TypeError, "Backwards"),
+        (nn.Conv2d(1, 1, 3, dilation=2), ValueError, r"dilation=\(2, 2\)"),
+        (nn.MaxPool2d(2, dilation=2), ValueError, "dilation=2"),
+        (nn.Conv2d(1, 1, 3, padding_mode="reflect"), ValueError, "padding_mode='reflect'"),
         (nn.Conv2d(1, 1, 3, padding="same"), ValueError, "padding='same'"),
         (nn.Conv2d(2, 2, 3, groups=2), ValueError, "groups=2"),
         (nn.MaxPool2d(2, ceil_mode=True), ValueError, "ceil_mode=True"),
@@ -223,6 +244,26 @@ def test_other_images_and_other_nets_are_refused(data):
         d2l.live(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), colour)
     with pytest.raises(TypeError, match="Linear"):
         d2l.live(nn.Linear(784, 10), data)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([nn.Flatten()], r"\(1, 784\)"),  # without parameters
+        ([nn.Flatten(), nn.Linear(784, 9)], r"\(1, 9\)"),
+        ([nn.Conv2d(1, 10, 28)], r"\(1, 10, 1, 1\)"),
+    ],
+)
+def test_another_number_of_scores_is_refused(data, layers, shape):
+    right, wrong = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), nn.Sequential(*layers)
+    for nets in ({"net": wrong}, {"net": right, "before": wrong}):
+        with pytest.raises(ValueError, match=rf"{shape}; expected \(1, 10\).*Linear\(…, 10\)"):
+            d2l.live(data=data, **nets)
+
+
+def test_a_net_without_parameters_is_shown(data):
+    net = nn.Sequential(nn.AvgPool2d((14, 5), stride=(14, 5)), nn.Flatten())
+    assert '"avgpool"' in d2l.live(net, data).html
 
 
 def test_the_script_is_short():
