@@ -22,6 +22,7 @@ __all__ = ["live"]
 _ACTIVATIONS = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
 _POOLINGS = {nn.AvgPool2d: "avgpool", nn.MaxPool2d: "maxpool"}
 _SIDE = 28  # of the image, as in MNIST
+_STILL_WIDTH = 500  # on the page, of a still picture that has twice as many pixels
 
 WORDS = {
     "pad": {"zh": "在这里画一个数字", "en": "draw a digit here"},
@@ -225,9 +226,10 @@ def _scores(net: nn.Module, image: Tensor, data: ImageData) -> Tensor:
 def _still(net: nn.Module, image: Tensor, data: ImageData) -> tuple[bytes, Text]:
     """A picture of one example, its score for each class, and what it shows."""
     from matplotlib.figure import Figure
+    from PIL import Image
 
     shares = _scores(net, image, data).softmax(dim=0).tolist()
-    figure = Figure(figsize=(5, 2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(5, 2), dpi=2 * _STILL_WIDTH / 5, layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(image.numpy(), cmap="gray")
     left.set_axis_off()
@@ -235,8 +237,10 @@ def _still(net: nn.Module, image: Tensor, data: ImageData) -> tuple[bytes, Text]
     right.set(yticks=range(len(shares)), xlim=(0, 1), xlabel="share (softmax)")
     right.set_yticklabels(data.classes, fontsize=7)
     right.invert_yaxis()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    drawn, picture = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    # A third of the size, which counts in a notebook: greys and one colour need no more.
+    Image.open(drawn).convert("RGB").quantize(64).save(picture, format="png", optimize=True)
     best = data.classes[shares.index(max(shares))]
     description = Text(
         zh=f"一个手写数字；网络的回答是 {best}（{max(shares):.2f}）。",
@@ -283,7 +287,8 @@ def _page(
     script = Path(__file__).with_name("live.js").read_text(encoding="utf-8")
     return f"""<div class="d2l-live" id="{name}" data-languages="{" ".join(chosen_languages())}">\
 <style>{_STYLE}</style>
-<img class="d2l-live-still" alt="{escape(description)}" src="data:image/png;base64,{source}">
+<img class="d2l-live-still" alt="{escape(description)}" width="{_STILL_WIDTH}" \
+src="data:image/png;base64,{source}">
 <div class="d2l-live-stage" hidden>
 <div><div data-word="pad"></div>
 <canvas class="d2l-live-pad" width="224" height="224" role="img" data-label="pad"></canvas>

@@ -1,10 +1,12 @@
 """The page's network is PyTorch's, it answers mouse, finger and keyboard, and asks nobody."""
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import d2lhelpers as d2l
@@ -196,9 +198,11 @@ def test_nothing_serious_for_assistive_technology(page):
 
 
 def test_without_scripts_a_described_picture_is_there(data):
-    html = d2l.live(every_layer(), data)._repr_html_()
-    before_script = html.split("<script>")[0]
+    shown = d2l.live(every_layer(), data)
+    before_script = shown._repr_html_().split("<script>")[0]
     assert '<img class="d2l-live-still" alt="' in before_script and "hidden>" in before_script
+    assert ' width="500" src="data:image/png' in before_script
+    assert Image.open(io.BytesIO(shown.still)).size == (1000, 400) and len(shown.still) < 10_000
 
 
 class Doubled(nn.Conv2d):
