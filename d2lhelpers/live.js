@@ -6,58 +6,59 @@ function numbers({ data, scale }) { // 16-bit integers in base64, times a scale
 }
 
 // Each layer maps {channels, height, width, values} to the same; values are row by row.
-const slide = (X, layer, channels, start, add, end) => {
-  const [kh, kw] = layer.size, [sh, sw] = layer.stride, [ph, pw] = layer.padding;
-  const height = Math.floor((X.height + 2 * ph - kh) / sh) + 1;
-  const width = Math.floor((X.width + 2 * pw - kw) / sw) + 1;
-  const values = new Float32Array(channels * height * width);
+function slide(X, layer, channels, border, answer) { // answer: of one window
+  const [high, wide] = layer.size, [down, right] = layer.stride, [above, left] = layer.padding;
+  const width = X.width + 2 * left, size = (X.height + 2 * above) * width;
+  const input = new Float32Array(X.channels * size).fill(border);
+  for (let c = 0, from = 0; c < X.channels; c++)
+    for (let y = 0; y < X.height; y++, from += X.width)
+      input.set(X.values.subarray(from, from + X.width), c * size + (above + y) * width + left);
+  const Y = { channels, height: Math.floor((size / width - high) / down) + 1, width: Math.floor((width - wide) / right) + 1 };
+  Y.values = new Float32Array(channels * Y.height * Y.width);
   for (let o = 0, at = 0; o < channels; o++)
-    for (let y = 0; y < height; y++)
-      for (let x = 0; x < width; x++, at++) {
-        let sum = start(o);
-        const inputs = layer.kind === "conv" ? X.channels : 1;
-        for (let i = 0; i < inputs; i++) {
-          const plane = (layer.kind === "conv" ? i : o) * X.height;
-          for (let v = 0; v < kh; v++) {
-            const row = y * sh + v - ph;
-            if (row < 0 || row >= X.height) continue;
-            for (let u = 0; u < kw; u++) {
-              const column = x * sw + u - pw;
-              if (column < 0 || column >= X.width) continue;
-              sum = add(sum, X.values[(plane + row) * X.width + column], ((o * inputs + i) * kh + v) * kw + u);
-            }
-          }
-        }
-        values[at] = end(sum, kh * kw);
-      }
-  return { channels, height, width, values };
+    for (let y = 0; y < Y.height; y++)
+      for (let x = 0; x < Y.width; x++) Y.values[at++] = answer(input, o, y * down * width + x * right, width, size);
+  return Y;
+}
+// The inner loops of conv and linear call nothing and touch only typed arrays: that makes them fast.
+function conv(X, layer) {
+  const { weight, bias, size: [high, wide] } = layer, inputs = X.channels;
+  return slide(X, layer, bias.length, 0, (input, o, corner, width, size) => {
+    let sum = bias[o], k = o * inputs * high * wide;
+    for (let i = 0; i < inputs; i++)
+      for (let v = 0; v < high; v++)
+        for (let u = 0, at = i * size + corner + v * width; u < wide; u++) sum += input[at++] * weight[k++];
+    return sum;
+  });
+}
+const pool = (start, add, end) => (X, layer) => {
+  const [high, wide] = layer.size;
+  return slide(X, layer, X.channels, start, (input, c, corner, width, size) => {
+    let sum = start;
+    for (let v = 0; v < high; v++)
+      for (let u = 0; u < wide; u++) sum = add(sum, input[c * size + corner + v * width + u]);
+    return end(sum, high * wide);
+  });
 };
+function linear({ values: input }, { weight, bias }) {
+  const values = bias.map((sum, o) => {
+    for (let i = 0, k = o * input.length; i < input.length; i++) sum += input[i] * weight[k++];
+    return sum;
+  });
+  return { channels: values.length, height: 1, width: 1, values };
+}
 const each = (f) => (X) => ({ ...X, values: X.values.map(f) });
 const LAYERS = {
-  conv: (X, l) => slide(X, l, l.bias.length, (o) => l.bias[o], (s, v, k) => s + v * l.weight[k], (s) => s),
-  avgpool: (X, l) => slide(X, l, X.channels, () => 0, (s, v) => s + v, (s, n) => s / n),
-  maxpool: (X, l) => slide(X, l, X.channels, () => -Infinity, (s, v) => Math.max(s, v), (s) => s),
+  conv, linear,
+  avgpool: pool(0, (a, b) => a + b, (sum, n) => sum / n),
+  maxpool: pool(-Infinity, (a, b) => Math.max(a, b), (highest) => highest),
   sigmoid: each((v) => 1 / (1 + Math.exp(-v))),
   tanh: each(Math.tanh),
   relu: each((v) => Math.max(0, v)),
   flatten: (X) => ({ channels: X.values.length, height: 1, width: 1, values: X.values }),
-  linear: (X, l) => {
-    const values = l.bias.map((bias, o) => {
-      let sum = bias;
-      for (let i = 0, at = o * X.values.length; i < X.values.length; i++) sum += X.values[i] * l.weight[at + i];
-      return sum;
-    });
-    return { channels: values.length, height: 1, width: 1, values };
-  },
 };
-
-function unpack(net) {
-  return net.map((layer) => (layer.weight ? { ...layer, weight: numbers(layer.weight), bias: numbers(layer.bias) } : layer));
-}
-
-function forward(net, X) { // the outputs of all layers
-  return net.map((layer) => (X = LAYERS[layer.kind](X, layer)));
-}
+const unpack = (layer) => (layer.weight ? { ...layer, weight: numbers(layer.weight), bias: numbers(layer.bias) } : layer);
+const forward = (net, X) => net.map((layer) => (X = LAYERS[layer.kind](X, layer))); // the outputs of all layers
 
 function softmax(scores) {
   const highest = Math.max(...scores), powers = Array.from(scores, (s) => Math.exp(s - highest));
@@ -124,14 +125,14 @@ function live(root, model) {
   for (const element of root.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
   for (const element of root.querySelectorAll("[data-label]"))
     element.setAttribute("aria-label", `${word(element.dataset.label)} ${element.dataset.of ?? ""}`.trim());
-  const nets = model.nets.map(unpack), context = pad.getContext("2d", { willReadFrequently: true });
-  const prepared = (pixels) => ({
-    channels: 1, height: 28, width: 28, values: pixels.map((p) => (p - model.mean) / model.std),
-  });
+  const context = pad.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingEnabled = false; // of the examples
+  const nets = model.nets.map((net) => net.map(unpack)), image = (values) => ({ channels: 1, height: 28, width: 28, values });
+  const prepared = (pixels) => image(pixels.map((p) => (p - model.mean) / model.std));
   root.scores = (pixels, which = 0) => Array.from(forward(nets[which], prepared(Float32Array.from(pixels))).pop().values);
 
   function answer(pixels) {
-    paint(find("seen"), { channels: 1, height: 28, width: 28, values: pixels }, 1);
+    paint(find("seen"), image(pixels), 1);
     const words = nets.map((net, which) => {
       const outputs = forward(net, prepared(pixels)), shares = softmax(outputs.at(-1).values);
       const best = shares.indexOf(Math.max(...shares));
@@ -145,7 +146,9 @@ function live(root, model) {
     find("answer").textContent = words.join(" · ");
   }
 
+  let last = null, due = 0; // where the pen is; the frame of the screen for which an answer is wanted
   function look() {
+    due = 0;
     const { data } = context.getImageData(0, 0, pad.width, pad.height);
     const ink = new Float32Array(pad.width * pad.height).map((_, i) => data[4 * i] / 255);
     const pixels = centred(ink, pad.width);
@@ -153,12 +156,14 @@ function live(root, model) {
   }
 
   function clear() {
-    context.fillStyle = "black";
+    cancelAnimationFrame(due); due = 0;
+    find("answer").textContent = "";
+    for (const meter of root.querySelectorAll("meter")) meter.value = 0;
+    for (const canvas of root.querySelectorAll(".d2l-live-seen, .d2l-live-maps canvas")) canvas.width += 0; // blank
+    Object.assign(context, { fillStyle: "black", strokeStyle: "white", lineWidth: 18, lineCap: "round" });
     context.fillRect(0, 0, pad.width, pad.height);
-    Object.assign(context, { strokeStyle: "white", lineWidth: 18, lineCap: "round", lineJoin: "round" });
   }
 
-  let last = null;
   const place = (event) => {
     const box = pad.getBoundingClientRect();
     return [((event.clientX - box.left) * pad.width) / box.width, ((event.clientY - box.top) * pad.height) / box.height];
@@ -166,27 +171,22 @@ function live(root, model) {
   const draw = (event) => {
     if (!last) return;
     const next = place(event);
-    context.beginPath();
-    context.moveTo(...last);
-    context.lineTo(next[0] + 0.01, next[1]); // a canvas draws no line without length, but a tap is a dot
-    context.stroke();
+    context.stroke(new Path2D(`M ${last} L ${next[0] + 0.01} ${next[1]}`)); // also for a tap, which has no length
     last = next;
-    look();
+    due ||= requestAnimationFrame(look); // so that a stroke's events do not pile up
   };
   pad.addEventListener("pointerdown", (event) => {
     pad.setPointerCapture(event.pointerId);
-    last = place(event);
-    draw(event);
+    last = place(event); draw(event);
   });
   pad.addEventListener("pointermove", draw);
   for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => (last = null));
   find("clear").addEventListener("click", clear);
   root.querySelectorAll(".d2l-live-presets button").forEach((button, i) => {
     const pixels = numbers(model.presets[i]);
-    paint(button.firstElementChild, { channels: 1, height: 28, width: 28, values: pixels }, 1);
+    paint(button.firstElementChild, image(pixels), 1);
     button.addEventListener("click", () => {
       clear();
-      context.imageSmoothingEnabled = false;
       context.drawImage(button.firstElementChild, 0, 0, pad.width, pad.height);
       answer(pixels);
     });

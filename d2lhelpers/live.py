@@ -22,6 +22,7 @@ __all__ = ["live"]
 _ACTIVATIONS = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
 _POOLINGS = {nn.AvgPool2d: "avgpool", nn.MaxPool2d: "maxpool"}
 _SIDE = 28  # of the image, as in MNIST
+_STILL_WIDTH = 500  # on the page, of a still picture that has twice as many pixels
 
 WORDS = {
     "pad": {"zh": "在这里画一个数字", "en": "draw a digit here"},
@@ -89,9 +90,11 @@ def live(net: nn.Module, data: ImageData, *, before: nn.Module | None = None) ->
 
     Raises:
         TypeError: a layer is none of these.
-        ValueError: a layer has an option that is not supported, or the images are not grey 28×28.
+        ValueError: a layer has an option that is not supported, the images are not grey 28×28, or
+            ``net`` or ``before`` does not give one score for each class.
     """
-    nets = [_describe(each) for each in (net, before) if each is not None]
+    given = [each for each in (net, before) if each is not None]
+    nets = [_describe(each) for each in given]
     shape = tuple(data.test.dataset.images.shape[1:])
     if shape != (1, _SIDE, _SIDE):
         raise ValueError(
@@ -102,6 +105,8 @@ def live(net: nn.Module, data: ImageData, *, before: nn.Module | None = None) ->
             )
         )
     presets = _examples(data)
+    for each in given:
+        _scores(each, presets[0], data)  # refuses a wrong number of them
     model = {
         "nets": nets,
         "mean": data.mean.item(),
@@ -119,30 +124,30 @@ def live(net: nn.Module, data: ImageData, *, before: nn.Module | None = None) ->
 
 def _describe(net: nn.Module) -> list[dict]:
     """The layers as the page needs them."""
-    if not isinstance(net, nn.Sequential):
+    if type(net).forward is not nn.Sequential.forward:
         raise TypeError(_refused(net))
     layers = []
-    for module in net:
+    for module in net:  # a class derived from a layer's may compute something else
         if isinstance(module, nn.Sequential):
             layers += _describe(module)
-        elif isinstance(module, nn.Conv2d):
+        elif type(module) is nn.Conv2d:
             _must_be(module, groups=1, dilation=(1, 1), padding_mode="zeros")
             if isinstance(module.padding, str):
                 raise ValueError(_refused_option(module, "padding", module.padding))
             layers.append({"kind": "conv", **_window(module), **_weights(module)})
         elif type(module) in _POOLINGS:
             _must_be(module, ceil_mode=False)
-            if isinstance(module, nn.MaxPool2d):
+            if type(module) is nn.MaxPool2d:
                 _must_be(module, dilation=1)
             else:
                 _must_be(module, count_include_pad=True, divisor_override=None)
             layers.append({"kind": _POOLINGS[type(module)], **_window(module)})
         elif type(module) in _ACTIVATIONS:
             layers.append({"kind": _ACTIVATIONS[type(module)]})
-        elif isinstance(module, nn.Flatten):
+        elif type(module) is nn.Flatten:
             _must_be(module, start_dim=1, end_dim=-1)
             layers.append({"kind": "flatten"})
-        elif isinstance(module, nn.Linear):
+        elif type(module) is nn.Linear:
             layers.append({"kind": "linear", **_weights(module)})
         else:
             raise TypeError(_refused(module))
@@ -199,15 +204,32 @@ def _examples(data: ImageData) -> list[Tensor]:
     return [images[i, 0].float() / 255 for i in first]
 
 
+def _scores(net: nn.Module, image: Tensor, data: ImageData) -> Tensor:
+    """What ``net`` answers to an image in [0, 1]: one score for each class."""
+    X = ((image - data.mean) / data.std)[None, None].to(next(net.parameters(), image))
+    with evaluating(net), torch.no_grad():
+        scores = net(X)
+    found, expected = tuple(scores.shape), (1, len(data.classes))
+    if found != expected:
+        raise ValueError(
+            Text(
+                zh=f"网络对一张图像的输出的形状是 {found}；应是 {expected}，每个类别一个得分。"
+                f"请让最后一层是 Linear(…, {expected[1]})。",
+                en=f"for one image the network's output has the shape {found}; expected "
+                f"{expected}, a score for each class: let the last layer be "
+                f"Linear(…, {expected[1]}).",
+            )
+        )
+    return scores[0]
+
+
 def _still(net: nn.Module, image: Tensor, data: ImageData) -> tuple[bytes, Text]:
     """A picture of one example, its score for each class, and what it shows."""
     from matplotlib.figure import Figure
+    from PIL import Image
 
-    weight = next(net.parameters())
-    X = ((image - data.mean) / data.std)[None, None].to(weight)
-    with evaluating(net), torch.no_grad():
-        shares = net(X)[0].softmax(dim=0).tolist()
-    figure = Figure(figsize=(5, 2), dpi=100, layout="constrained")
+    shares = _scores(net, image, data).softmax(dim=0).tolist()
+    figure = Figure(figsize=(5, 2), dpi=2 * _STILL_WIDTH / 5, layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(image.numpy(), cmap="gray")
     left.set_axis_off()
@@ -215,8 +237,10 @@ def _still(net: nn.Module, image: Tensor, data: ImageData) -> tuple[bytes, Text]
     right.set(yticks=range(len(shares)), xlim=(0, 1), xlabel="share (softmax)")
     right.set_yticklabels(data.classes, fontsize=7)
     right.invert_yaxis()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    drawn, picture = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    # A third of the size, which counts in a notebook: greys and one colour need no more.
+    Image.open(drawn).convert("RGB").quantize(64).save(picture, format="png", optimize=True)
     best = data.classes[shares.index(max(shares))]
     description = Text(
         zh=f"一个手写数字；网络的回答是 {best}（{max(shares):.2f}）。",
@@ -263,7 +287,8 @@ def _page(
     script = Path(__file__).with_name("live.js").read_text(encoding="utf-8")
     return f"""<div class="d2l-live" id="{name}" data-languages="{" ".join(chosen_languages())}">\
 <style>{_STYLE}</style>
-<img class="d2l-live-still" alt="{escape(description)}" src="data:image/png;base64,{source}">
+<img class="d2l-live-still" alt="{escape(description)}" width="{_STILL_WIDTH}" \
+src="data:image/png;base64,{source}">
 <div class="d2l-live-stage" hidden>
 <div><div data-word="pad"></div>
 <canvas class="d2l-live-pad" width="224" height="224" role="img" data-label="pad"></canvas>

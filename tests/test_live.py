@@ -1,13 +1,18 @@
 """The page's network is PyTorch's, it answers mouse, finger and keyboard, and asks nobody."""
 
+import io
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import d2lhelpers as d2l
+from d2lhelpers.course import notebooks as files
 
+SCRIPT = Path(d2l.__file__).with_name("live.js").read_text("utf-8")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -99,6 +104,70 @@ def test_mouse_finger_and_keyboard_are_answered(page):
     changes(lambda: page.keyboard.press("Enter"))
 
 
+def test_all_that_a_frame_brings_is_answered_once(page):
+    """Else the answers to a quick stroke would pile up on a slow computer."""
+    answers = page.evaluate(
+        """async () => {
+        const pad = document.querySelector(".d2l-live-pad"), box = pad.getBoundingClientRect();
+        const send = (kind, x) => pad.dispatchEvent(
+          new PointerEvent(kind, { clientX: box.left + x, clientY: box.top + 9 }));
+        const frame = () => new Promise(requestAnimationFrame);
+        let count = 0;
+        const observer = new MutationObserver((changes) => (count += changes.length));
+        observer.observe(document.querySelector(".d2l-live-answer"), { childList: true });
+        pad.setPointerCapture = () => {}; // such events have no pointer
+        await frame();
+        send("pointerdown", 20);
+        for (let x = 21; x < 41; x++) send("pointermove", x);
+        await frame();
+        await frame();
+        const first = count;
+        send("pointermove", 60);
+        send("pointerup", 60);
+        await frame();
+        await frame();
+        delete pad.setPointerCapture;
+        observer.disconnect();
+        return [first, count];
+        }"""
+    )
+    assert answers == [1, 2]
+
+
+def test_clear_forgets_the_answer(page):
+    shown = """() => [
+        document.querySelector(".d2l-live-answer").textContent,
+        [...document.querySelectorAll(".d2l-live meter")].filter((m) => m.value > 0).length,
+        [...document.querySelectorAll(".d2l-live-seen, .d2l-live-maps canvas")].filter((c) => c
+          .getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v)).length,
+    ]"""
+    page.get_by_role("button", name="example 4").click()
+    answered = page.evaluate(shown)
+    assert "after training" in answered[0] and answered[1] > 10 and answered[2] > 1
+    page.get_by_role("button", name="Clear").click()
+    assert page.evaluate(shown) == ["", 0, 0]
+
+
+def test_a_stroke_does_not_overtake_an_example(page):
+    """Its answer, due in the next frame, would be to the example as it is drawn on the pad."""
+    at_once, after = page.evaluate(
+        """async () => {
+        const pad = document.querySelector(".d2l-live-pad"), box = pad.getBoundingClientRect();
+        const seen = () => document.querySelector(".d2l-live-seen").toDataURL();
+        const place = { clientX: box.left + 9, clientY: box.top + 9 };
+        pad.setPointerCapture = () => {};
+        pad.dispatchEvent(new PointerEvent("pointerdown", place));
+        pad.dispatchEvent(new PointerEvent("pointerup", place));
+        delete pad.setPointerCapture;
+        document.querySelector(".d2l-live-presets button").click();
+        const first = seen();
+        await new Promise(requestAnimationFrame);
+        return [first, seen()];
+        }"""
+    )
+    assert after == at_once
+
+
 def test_what_is_drawn_is_scaled_and_centred_as_in_mnist(page):
     """Wherever and however large a line is drawn, its longer side is 20 of 28 pixels."""
     pad = page.locator(".d2l-live-pad")
@@ -108,6 +177,7 @@ def test_what_is_drawn_is_scaled_and_centred_as_in_mnist(page):
     page.mouse.down()
     page.mouse.move(box["x"] + 20, box["y"] + 90, steps=3)
     page.mouse.up()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
     pixels = page.evaluate(
         """() => { const c = document.querySelector('.d2l-live-seen');
         return Array.from(c.getContext('2d').getImageData(0, 0, 28, 28).data); }"""
@@ -128,15 +198,38 @@ def test_nothing_serious_for_assistive_technology(page):
 
 
 def test_without_scripts_a_described_picture_is_there(data):
-    html = d2l.live(every_layer(), data)._repr_html_()
-    before_script = html.split("<script>")[0]
+    shown = d2l.live(every_layer(), data)
+    before_script = shown._repr_html_().split("<script>")[0]
     assert '<img class="d2l-live-still" alt="' in before_script and "hidden>" in before_script
+    assert ' width="500" src="data:image/png' in before_script
+    assert Image.open(io.BytesIO(shown.still)).size == (1000, 400) and len(shown.still) < 10_000
+
+
+class Doubled(nn.Conv2d):
+    """Not the convolution that it is derived from."""
+
+    def forward(self, X):
+        return 2 * super().forward(X)
+
+
+class Backwards(nn.Sequential):
+    """Not the order of layers that it is derived from."""
+
+    def forward(self, X):
+        for layer in reversed(self):
+            X = layer(X)
+        return X
 
 
 @pytest.mark.parametrize(
     ("layer", "error", "word"),
     [
         (nn.BatchNorm2d(1), TypeError, "BatchNorm2d"),
+        (Doubled(1, 1, 3), TypeError, "Doubled"),
+        (Backwards(nn.Flatten()), TypeError, "Backwards"),
+        (nn.Conv2d(1, 1, 3, dilation=2), ValueError, r"dilation=\(2, 2\)"),
+        (nn.MaxPool2d(2, dilation=2), ValueError, "dilation=2"),
+        (nn.Conv2d(1, 1, 3, padding_mode="reflect"), ValueError, "padding_mode='reflect'"),
         (nn.Conv2d(1, 1, 3, padding="same"), ValueError, "padding='same'"),
         (nn.Conv2d(2, 2, 3, groups=2), ValueError, "groups=2"),
         (nn.MaxPool2d(2, ceil_mode=True), ValueError, "ceil_mode=True"),
@@ -155,3 +248,34 @@ def test_other_images_and_other_nets_are_refused(data):
         d2l.live(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), colour)
     with pytest.raises(TypeError, match="Linear"):
         d2l.live(nn.Linear(784, 10), data)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([nn.Flatten()], r"\(1, 784\)"),  # without parameters
+        ([nn.Flatten(), nn.Linear(784, 9)], r"\(1, 9\)"),
+        ([nn.Conv2d(1, 10, 28)], r"\(1, 10, 1, 1\)"),
+    ],
+)
+def test_another_number_of_scores_is_refused(data, layers, shape):
+    right, wrong = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), nn.Sequential(*layers)
+    for nets in ({"net": wrong}, {"net": right, "before": wrong}):
+        with pytest.raises(ValueError, match=rf"{shape}; expected \(1, 10\).*Linear\(…, 10\)"):
+            d2l.live(data=data, **nets)
+
+
+def test_a_net_without_parameters_is_shown(data):
+    net = nn.Sequential(nn.AvgPool2d((14, 5), stride=(14, 5)), nn.Flatten())
+    assert '"avgpool"' in d2l.live(net, data).html
+
+
+def test_the_script_is_short():
+    assert len(SCRIPT.splitlines()) < 200
+
+
+def test_chapter_1_holds_this_script():
+    """Its stored output is what the exported page shows."""
+    cells = files.read_notebook(files.notebooks()[0]).cells
+    html = next(cell for cell in cells if cell.id == "live").outputs[0].data["text/html"]
+    assert f"\n{SCRIPT}\nlive(root, " in html
