@@ -47,7 +47,7 @@ def refused(match, net=None, data=None, **arguments):
         ({"lr": torch.ones(2)}, "lr is tensor"),
         ({"epochs": True, "lr": 0.1}, "epochs is True"),
         ({"lr": True}, "lr is True"),
-        ({"lr": 0.1, "seed": np.bool_(True)}, "seed is"),
+        ({"lr": 0.1, "seed": True}, "seed is True"),
         ({"lr": 0.1, "device": "gpu"}, "device is 'gpu'"),
         ({"lr": 0.1, "device": "cuda:99"}, "device is 'cuda:99'"),
         ({"epochs": 1}, "exactly one"),
