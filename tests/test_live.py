@@ -1,6 +1,7 @@
 """The page's network is PyTorch's, it answers mouse, finger and keyboard, and asks nobody."""
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,41 @@ from d2lhelpers.course import notebooks as files
 
 SCRIPT = Path(d2l.__file__).with_name("live.js").read_text("utf-8")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+# How a hand draws each digit on the pad of 224×224: strokes of corners (x, y).
+STROKES = {
+    "0": [[(112, 40), (70, 70), (60, 120), (75, 170), (112, 190), (150, 170), (165, 120),
+           (150, 65), (112, 40)]],
+    "1": [[(112, 35), (112, 190)]],
+    "2": [[(65, 75), (80, 45), (115, 35), (150, 50), (155, 85), (130, 120), (90, 155), (60, 185),
+           (165, 185)]],
+    "3": [[(65, 50), (110, 35), (150, 55), (145, 90), (105, 108), (150, 125), (158, 160),
+           (120, 190), (65, 178)]],
+    "4": [[(80, 35), (60, 120), (165, 120)], [(140, 50), (135, 195)]],
+    "5": [[(155, 40), (80, 40), (72, 100), (115, 92), (155, 115), (155, 160), (115, 190),
+           (65, 178)]],
+    "6": [[(140, 35), (95, 70), (68, 120), (70, 170), (110, 192), (150, 170), (150, 135),
+           (115, 115), (75, 140)]],
+    "7": [[(60, 45), (165, 45), (130, 110), (105, 190)]],
+    "8": [[(112, 108), (70, 80), (75, 45), (112, 35), (150, 45), (150, 80), (112, 108), (70, 140),
+           (70, 175), (112, 192), (155, 175), (155, 140), (112, 108)]],
+    "9": [[(150, 75), (115, 98), (75, 85), (75, 50), (112, 35), (148, 48), (152, 80), (148, 130),
+           (140, 192)]],
+}  # fmt: skip
+
+
+def write_page(html, path):
+    """A page of this output alone; its address."""
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>'
+    path.write_text(f"{head}<main>{html}</main></html>", "utf-8")
+    return path.as_uri()
+
+
+def chapter_1():
+    """What chapter 1 has stored, which the exported page shows."""
+    cells = files.read_notebook(files.notebooks()[0]).cells
+    return next(cell for cell in cells if cell.id == "live").outputs[0].data["text/html"]
 
 
 def every_layer():
@@ -43,11 +79,8 @@ def page(data, tmp_path_factory):
         pytest.skip("no Chromium here")
     from playwright.sync_api import sync_playwright
 
-    path = tmp_path_factory.mktemp("live") / "live.html"
     html = d2l.live(every_layer(), data, before=every_layer())._repr_html_()
-    path.write_text(
-        f'<!doctype html><html lang="en"><title>t</title><main>{html}</main></html>', "utf-8"
-    )
+    url = write_page(html, tmp_path_factory.mktemp("live") / "live.html")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(has_touch=True, viewport={"width": 800, "height": 900})
@@ -55,7 +88,7 @@ def page(data, tmp_path_factory):
         asked, errors = [], []
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(path.as_uri())
+        page.goto(url)
         yield page
         elsewhere = [url for url in asked if not url.startswith(("file:", "data:"))]
         assert elsewhere == [] and errors == []
@@ -275,7 +308,29 @@ def test_the_script_is_short():
 
 
 def test_chapter_1_holds_this_script():
-    """Its stored output is what the exported page shows."""
-    cells = files.read_notebook(files.notebooks()[0]).cells
-    html = next(cell for cell in cells if cell.id == "live").outputs[0].data["text/html"]
-    assert f"\n{SCRIPT}\nlive(root, " in html
+    assert f"\n{SCRIPT}\nlive(root, " in chapter_1()
+
+
+def test_ten_digits_drawn_by_hand_are_recognised(page, tmp_path):
+    """By chapter 1's own network."""
+    from playwright.sync_api import expect
+
+    page = page.context.new_page()
+    page.goto(write_page(chapter_1(), tmp_path / "chapter.html"))
+    pad, told = page.locator(".d2l-live-pad"), page.locator(".d2l-live-answer")
+    box, answers = pad.bounding_box(), {}
+    for digit, strokes in STROKES.items():
+        page.get_by_role("button", name="Clear").click()
+        expect(told).to_be_empty()
+        for (x, y), *rest in strokes:
+            page.mouse.move(box["x"] + x, box["y"] + y)
+            page.mouse.down()
+            for x, y in rest:
+                page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+            page.mouse.up()
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        answers[digit] = re.search(r"after training: (\d) \(", told.inner_text())[1]
+    page.close()
+    right = sum(digit == answer for digit, answer in answers.items())
+    print(f"recognised: {right} of {len(answers)}; {answers}")
+    assert right >= 7, answers
