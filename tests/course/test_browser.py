@@ -176,6 +176,12 @@ def test_jupyterlab_runs_a_chapter(page, tmp_path, no_board_left):
         bars = page.locator(".jp-OutputArea .progress-bar").count()
         expect(page.locator(".jp-OutputArea .progress-bar-success")).to_have_count(bars)
         assert failed.all_inner_texts() == []
+        expect(page.locator(".d2l-live-stage")).to_be_visible()
+        answer = page.locator(".d2l-live-answer")
+        page.locator(".d2l-live-clear").click()
+        expect(answer).to_be_empty()
+        page.locator(".d2l-live-presets button").nth(4).press("Enter")
+        expect(answer).to_contain_text(re.compile(r"after training: \d"))
         headline.scroll_into_view_if_needed()
         page.screenshot(path=files.build_folder() / "browser-jupyterlab.png")
         for _ in range(100):
@@ -409,7 +415,10 @@ def test_a_network_that_answers_does_so_on_the_page(page, experiment):
     page.goto((experiment / "en" / "01_one.html").as_uri())
     answer = page.locator(".d2l-live-answer")
     expect(answer).not_to_be_empty()
+    page.get_by_role("button", name="Clear").click()
+    expect(answer).to_be_empty()
     page.get_by_role("button", name=re.compile("4$")).press("Enter")
+    expect(answer).to_contain_text(re.compile(r"after training: \d"))
     assert page.errors == [] and serious_findings(page) == []
 
 
