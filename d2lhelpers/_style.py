@@ -7,7 +7,6 @@ matplotlib's settings, which only ``use_style`` changes, so that a reader's own 
 
 from __future__ import annotations
 
-import html
 import math
 import sys
 import textwrap
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from .say import Text, chosen_languages
+from .say import Text, describe_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -178,10 +177,7 @@ def characters(width: float) -> int:
 def describe_figure(figure: Figure, text: Text) -> None:
     """Let a notebook that shows ``figure`` also say what it shows, for those who do not see it.
 
-    JupyterLab and code hosts draw an image without the alternative text in its metadata; only
-    nbconvert's pages have it. What reaches a screen reader in all of them is a paragraph of its
-    own after the image, in each language, marked in its metadata with ``lang`` and with
-    ``describes``; it takes no room on the page. The figure's label is the English text.
+    The figure's label is the English text.
     """
     figure.set_label(text.en)
     if "ipykernel.kernelapp" not in sys.modules:
@@ -193,17 +189,7 @@ def describe_figure(figure: Figure, text: Text) -> None:
         del figure._ipython_display_  # the next line displays the figure in the usual way
         kinds = ("image/png",) if _has_images(figure) else ("image/png", "image/svg+xml")
         display(figure, metadata={kind: {"alt": str(text)} for kind in kinds})
-        for language in chosen_languages():
-            line = getattr(text, language)
-            paragraph = f'<p lang="{language}" style="{_UNSEEN}">{html.escape(line)}</p>'
-            display(
-                {"text/plain": line, "text/html": paragraph},
-                raw=True,
-                metadata={"lang": language, "describes": "image"},
-            )
+        describe_image(text)
 
     # matplotlib shows figures at the end of the cell, so that they can be changed until then.
     figure._ipython_display_ = display_with_description
-
-
-_UNSEEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0,0,0,0)"

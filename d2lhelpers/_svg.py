@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from .say import LANGUAGES, Text, chosen_languages
+from .say import LANGUAGES, Text, chosen_languages, describe_image
 
 FONT = 13  # units; drawings are 360 to 620 units wide, so at least 8 pixels on a phone
 LETTER = 0.56 * FONT  # mean width of a letter
@@ -56,8 +56,11 @@ class Drawing:
     def __repr__(self) -> str:
         return str(self.description)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display({"image/svg+xml": self.svg, "text/plain": repr(self)}, raw=True)
+        describe_image(self.description)
 
 
 def compose(parts: Sequence[str], width: float, height: float, description: Text) -> Drawing:

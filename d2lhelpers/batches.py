@@ -44,6 +44,24 @@ def pair_of(batch, name: str, loader=None) -> tuple[Tensor, Tensor]:
     return X, y
 
 
+def generators_of(loader) -> list[torch.Generator]:
+    """All that order and augmentation of a loader's images are drawn from, each once.
+
+    They may be the loader's own, its samplers' or its dataset's, or that of a dataset within.
+    """
+    found, places = [], [loader]
+    while places:
+        place = places.pop(0)
+        generator = getattr(place, "generator", None)
+        if isinstance(generator, torch.Generator) and generator not in found:
+            found.append(generator)
+        parts = [getattr(place, name, None) for name in ("sampler", "batch_sampler", "dataset")]
+        several = getattr(place, "datasets", ())  # of ConcatDataset and StackDataset
+        parts += several.values() if isinstance(several, dict) else several
+        places += [part for part in parts if part is not None]
+    return found
+
+
 def _dataset_itself(name: str) -> Text:
     return Text(
         zh=f"{name} 是数据集，一次给出一张图像；应当是小批量的 loader。"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ._paths import folder, write_atomically
+from .batches import generators_of
 from .fingerprints import differences, run_settings
 from .history import CURVES, History, current_execution
 from .say import Text
@@ -35,7 +36,7 @@ class Resumable:
         self.parts = {"net": net, "optimizer": optimizer}
         if schedule is not None:
             self.parts["schedule"] = schedule
-        self.generators = _generators(data.train)
+        self.generators = generators_of(data.train)
         self.device = device
         self.settings = run_settings(
             net, optimizer, schedule, data, settings | {"generators": len(self.generators)}
@@ -193,15 +194,3 @@ def _storable(value, part: str):
             "without checkpoint=.",
         )
     )
-
-
-def _generators(loader) -> list[torch.Generator]:
-    """All that order and augmentation of the training images are drawn from."""
-    found, place = [], loader
-    while place is not None:
-        for holder in (place, getattr(place, "sampler", None)):
-            generator = getattr(holder, "generator", None)
-            if isinstance(generator, torch.Generator) and generator not in found:
-                found.append(generator)
-        place = getattr(place, "dataset", None)
-    return found

@@ -90,7 +90,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
     which a run diverged has no accuracy: it is a × at the foot of the panels.
 
     Args:
-        networks: a dict from a name to what ``results.spreads`` or ``over_seeds`` returns.
+        networks: a dict from a name to what ``results.spreads`` returns.
         title: text above the panels. The data source of the runs follows it.
 
     Raises:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from .batches import check_image_type, check_range, check_scores, pair_of
-from .checkpoints import _generators
+from .batches import check_image_type, check_range, check_scores, generators_of, pair_of
 from .compute import Compute, copy_for_trial, main_output, random_state_kept
 from .evaluation import count_batches, held_out_loaders
 from .say import Text
@@ -82,11 +81,6 @@ def first_batches(data) -> dict[str, tuple[Tensor, Tensor]]:
     finally:
         for generator, state in states:
             generator.set_state(state)
-
-
-def generators_of(loader) -> list[torch.Generator]:
-    """All that order and augmentation of the training images are drawn from."""
-    return [*_generators(loader), *_generators(getattr(loader, "batch_sampler", None))]
 
 
 def empty(name: str) -> Text:

@@ -6,6 +6,7 @@ raised. A ``Text`` holds both, and ``use_language`` leaves one of them out.
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 from typing import NamedTuple
@@ -15,6 +16,7 @@ __all__ = [
     "Spoken",
     "Text",
     "chosen_languages",
+    "describe_image",
     "is_interactive",
     "say",
     "use_language",
@@ -120,6 +122,29 @@ def say(zh: str, en: str) -> None:
         line = getattr(text, language)
         # As Markdown a long sentence is wrapped like the prose around it.
         display({"text/plain": line, "text/markdown": line}, raw=True, metadata={"lang": language})
+
+
+def describe_image(text: Text) -> None:
+    """In a notebook, say what the image just displayed shows, for those who do not see it.
+
+    JupyterLab and code hosts draw an image without the alternative text in its metadata; only
+    nbconvert's pages have it. What reaches a screen reader in all of them is a paragraph of its
+    own after the image, in each language, marked in its metadata with ``lang`` and with
+    ``describes``; it takes no room on the page.
+    """
+    from IPython.display import display
+
+    for language in chosen_languages():
+        line = getattr(text, language)
+        paragraph = f'<p lang="{language}" style="{_UNSEEN}">{html.escape(line)}</p>'
+        display(
+            {"text/plain": line, "text/html": paragraph},
+            raw=True,
+            metadata={"lang": language, "describes": "image"},
+        )
+
+
+_UNSEEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0,0,0,0)"
 
 
 def is_interactive() -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .arguments import check_device, check_has_parameters, check_loss, check_net, check_numbers
-from .batches import images_explained, pair_of
+from .batches import generators_of, images_explained, pair_of
 from .checkpoints import Resumable
 from .compute import (
     Compute,
@@ -32,7 +32,7 @@ from .history import History
 from .metrics import correct_mask
 from .nets import count_parameters
 from .optimizers import check_optimizer, check_schedule
-from .preflight import check_data, empty, first_batches, generators_of, rehearse
+from .preflight import check_data, empty, first_batches, rehearse
 from .say import Text, is_interactive, say
 
 _trained_nets = weakref.WeakSet()

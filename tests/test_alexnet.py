@@ -149,7 +149,7 @@ def test_the_recipe_in_the_open_is_that_of_train_by_protocol(alexnet_chapter, mo
     """Same optimiser, and at each step the same learning rate."""
     given = {}
     monkeypatch.setattr(recipe, "train", lambda net, data, **settings: given.update(settings))
-    data = types.SimpleNamespace(train=range(25))  # mini-batches
+    data = types.SimpleNamespace(train=range(25), test=range(5))  # mini-batches
     net = nn.Linear(1, 1)
     d2l.train_by_protocol(net, data, epochs=20, lr=0.5, seed=0, name="test/linear/recipe")
     optimizer, schedule = alexnet_chapter["recipe"](net, 0.5, steps=500)

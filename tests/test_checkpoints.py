@@ -15,7 +15,15 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, Subset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 import d2lhelpers as d2l
 from d2lhelpers import functions
@@ -489,27 +497,42 @@ def test_neither_chance_nor_place_makes_another_run():
     assert torch.equal(torch.get_rng_state(), after)
 
 
-def test_generators_of_data_made_by_hand_are_resumed(tmp_path):
-    """The loader draws the order, the images' own generator the augmentation."""
+class Shifted(TensorDataset):
+    """20 images that are moved at random, by the dataset's own generator."""
 
+    def __init__(self):
+        super().__init__(torch.zeros(20, 1, 4, 4), torch.arange(20) % 3)
+        self.generator = torch.Generator()
+
+    def __getitem__(self, index):
+        X, y = super().__getitem__(index)
+        return X + torch.rand((), generator=self.generator), y
+
+
+def batch_sampler(images):
+    """A sampler within a sampler, of which the former draws."""
+    return BatchSampler(RandomSampler(images, generator=torch.Generator()), 8, drop_last=False)
+
+
+LOADERS = {
+    "own": lambda: DataLoader(Shifted(), 8, shuffle=True, generator=torch.Generator()),
+    "two sets": lambda: DataLoader(ConcatDataset([Shifted(), Shifted()]), 8),
+    "batch sampler": lambda: DataLoader(Shifted(), batch_sampler=batch_sampler(range(20))),
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_all_that_data_made_by_hand_draws_from_is_resumed(tmp_path, loader):
     def data():
-        images = d2l.load_mnist(8, train_size=40, test_size=8, source="synthetic").train.dataset
-        images.augment, images.generator = (d2l.random_crop,), torch.Generator()
-        order = torch.Generator()
-        train = DataLoader(images, 8, shuffle=True, generator=order, collate_fn=whole_batch)
-        return toy_data(train=train, test=train)
+        return toy_data(train=LOADERS[loader]())
 
-    def net():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-
-    whole = d2l.train(net(), data(), epochs=3, lr=0.1)
-    stopped = net()
-    button = stop_after(stopped, 7)
+    whole = d2l.train(toy_net(), data(), epochs=3, lr=0.1)
+    stopped = toy_net()
+    button = stop_after(stopped, 4)
     with pytest.raises(Stop):
         d2l.train(stopped, data(), epochs=3, lr=0.1, checkpoint=tmp_path / "c.pt")
     button.remove()
-    resumed = d2l.train(net(), data(), epochs=3, lr=0.1, checkpoint=tmp_path / "c.pt")
+    resumed = d2l.train(toy_net(), data(), epochs=3, lr=0.1, checkpoint=tmp_path / "c.pt")
     assert numbers(resumed) == numbers(whole)
 
 

@@ -38,6 +38,7 @@ def networks():
     yield "05_googlenet", "googlenet", (3, 224, 224), 1
     yield "06_batch_norm", "plain_net", color, None
     yield "07_resnet_cifar10", "trashnet", color, 1
+    yield "07_resnet_cifar10", "small_resnet", color, 1
 
 
 def in_table(net, shape, depth):
@@ -130,6 +131,15 @@ def test_a_shortcut_goes_around_what_it_skips():
     assert max(lanes) > right and max(lanes) < float(root.get("width"))
 
 
+def test_a_shortcut_that_changes_shape_is_drawn_with_what_it_computes():
+    block = load_models("07_resnet_cifar10")["Residual"](16, 32, stride=2)
+    drawing = draw_block(block, (16, 8, 8))
+    drawn, total = texts(drawing), sum(p.numel() for p in block.parameters())
+    numbers = [int(text.replace(",", "")) for text in drawn if text.replace(",", "").isdigit()]
+    assert sum(numbers) == total and "32 × 4 × 4" in drawn
+    assert drawing.description.en.count("sum, from") == 1
+
+
 def test_a_block_that_depends_on_values_is_refused():
     class Moody(nn.Module):
         def forward(self, X):
@@ -150,11 +160,11 @@ def test_a_drawing_leaves_the_net_and_the_random_numbers_alone(shape):
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
 
 
-def test_it_displays_itself_with_words_in_the_chosen_language(tmp_path):
+def test_it_has_words_in_the_chosen_language(tmp_path):
     net = nn.Linear(4, 2)
-    bundle = draw_network(net, (4,))._repr_mimebundle_()
-    assert "10 parameters" in bundle["text/plain"] and "10 个参数" in bundle["text/plain"]
-    titles = ElementTree.fromstring(bundle["image/svg+xml"]).findall(f"{SVG}title")
+    drawing = draw_network(net, (4,))
+    assert "10 parameters" in repr(drawing) and "10 个参数" in repr(drawing)
+    titles = ElementTree.fromstring(drawing.svg).findall(f"{SVG}title")
     assert [title.get("lang") for title in titles] == ["zh", "en"]
     d2l.use_language("en")
     try:

@@ -29,7 +29,8 @@ def shown():
     from nbclient import NotebookClient
 
     cells = [
-        "import torch\nimport d2lhelpers as d2l\nd2l.board.is_interactive()",
+        "import torch\nimport d2lhelpers as d2l\nfrom d2lhelpers.say import is_interactive\n"
+        "is_interactive()",
         "d2l.show_images(torch.rand(2, 3, 8, 8), [1, 2])",
         "d2l.show_images(torch.rand(2, 3, 8, 8));",
         "for n in (2, 3):\n    d2l.plot_confusion(torch.ones(n, n).int(), 'abc'[:n], title='<T>')",
@@ -38,6 +39,7 @@ def shown():
         "display(plt.gcf())",
         "d2l.use_style()\nd2l.show_images(torch.rand(2, 3, 8, 8))\nplt.subplots()[1].plot([1, 2]);",
         "d2l.plot_confusion(torch.ones(3, 3).int(), 'abc')",
+        "d2l.draw_network(torch.nn.Linear(4, 2), (4,))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     folder = d2l.__file__.rsplit("d2lhelpers", 1)[0]
@@ -54,7 +56,7 @@ def is_image(output):
 
 
 def test_a_notebook_shows_every_figure_once_and_echoes_nothing(shown):
-    first, *others = shown
+    first, *others, _ = shown
     assert first[0].data["text/plain"] == "False"
     kinds = {output.output_type for outputs in others for output in outputs}
     assert kinds == {"display_data"}
@@ -63,7 +65,7 @@ def test_a_notebook_shows_every_figure_once_and_echoes_nothing(shown):
 
 def test_a_screen_reader_hears_what_each_figure_shows(shown):
     """JupyterLab drops an image's own alternative text, so a paragraph follows the image."""
-    _, labelled, _, two, english, *_ = shown
+    _, labelled, _, two, english, *_, drawn = shown
     image, zh, en = labelled
     assert "2 images, in order: 1, 2." in en.data["text/html"]
     assert "2 张图像，依次是 1、2。" in zh.data["text/html"]
@@ -73,11 +75,13 @@ def test_a_screen_reader_hears_what_each_figure_shows(shown):
     assert [is_image(output) for output in two] == [True, False, False] * 2
     assert "&lt;T&gt;" in two[1].data["text/html"]
     assert [output.metadata.get("lang") for output in english] == [None, "en"]
+    drawing, words = drawn
+    assert "image/svg+xml" in drawing.data and "10 parameters" in words.data["text/html"]
 
 
 def test_figures_are_sharp(shown):
     """Charts as SVG, with a PNG for whoever shows none; photographs with twice the points."""
-    photographs, chart = filter(is_image, shown[-2])
+    photographs, chart = filter(is_image, shown[-3])
     assert photographs.data.keys() == {"image/png", "text/plain"}
     about, data = photographs.metadata["image/png"], b64decode(photographs.data["image/png"])
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])

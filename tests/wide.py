@@ -14,11 +14,7 @@ import time
 import torch
 
 from d2lhelpers.course import run
-from d2lhelpers.course.notebooks import (
-    NotebookFailure,
-    build_folder,
-    notebooks,
-)
+from d2lhelpers.course.notebooks import NotebookFailure, build_folder, notebooks
 
 INSTRUCTIONS = {
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},

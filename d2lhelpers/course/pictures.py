@@ -62,6 +62,8 @@ def describe_images(cell: nbformat.NotebookNode, language: str) -> None:
     for output, following in itertools.pairwise([*cell.outputs, None]):
         if titles := _titles(output):
             _metadata(output)["alt"] = titles.get(language) or titles.get(None, "")
+            if language in titles:  # what is shown where no SVG is, as in an untrusted notebook
+                output.data["text/plain"] = titles[language]
             output.data["image/svg+xml"] = _TITLE.sub(
                 lambda title: "" if title[1] in LANGUAGES.keys() - {language} else title[0],
                 output.data["image/svg+xml"],

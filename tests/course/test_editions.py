@@ -169,6 +169,7 @@ def test_pictures_are_described_in_one_language():
     a, b, c = editions.one_language(notebook, "en").cells
     assert a.outputs[0].metadata["image/svg+xml"]["alt"] == "disc & dot"
     assert "圆" not in a.outputs[0].data["image/svg+xml"]
+    assert a.outputs[0].data["text/plain"] == "disc & dot"
     assert b.outputs[0].metadata["image/jpeg"]["alt"] == "bee" and "alt" not in b.metadata
     assert c.outputs[0].metadata["image/png"]["alt"] == "sea" and len(c.outputs) == 2
 
