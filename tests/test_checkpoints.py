@@ -27,7 +27,7 @@ from torch.utils.data import (
 
 import d2lhelpers as d2l
 from d2lhelpers import functions
-from d2lhelpers.dataset import ImageDataset, whole_batch
+from d2lhelpers.dataset import ImageDataset
 from d2lhelpers.fingerprints import differences, run_settings
 from d2lhelpers.history import CURVES
 from d2lhelpers.training import AlreadyTrainedWarning
