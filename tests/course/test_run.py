@@ -360,7 +360,7 @@ def test_interrupt_ends_with_a_line_and_without_kernels(small_course):
         ("SOURCE", "internet"),
         ("EPOCHS", "0"),
         ("TRAIN_SIZE", "0"),
-        ("SEED", "-1"),
+        ("SEEDS", "[-1]"),
         ("LR", "-1"),
         ("SEEDS", "['a']"),
         ("SEEDS", "()"),
