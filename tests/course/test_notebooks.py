@@ -438,7 +438,6 @@ BREAKS = [
     (quick_parameters_are_known, _quick(EPOCH=2)),
     (quick_parameters_are_known, _quick(EPOCHS=True)),
     (quick_parameters_are_known, _quick(LR="0.05")),
-    (quick_parameters_are_known, _quick(SEEDS=[-1])),
     (quick_parameters_are_known, _quick(SEEDS=0)),
     (quick_parameters_are_known, _quick(SEEDS=["0"])),
     (findings_have_their_marks, _other_mark),
