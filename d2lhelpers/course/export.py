@@ -11,6 +11,7 @@ import json
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .._paths import write_atomically
 from ..say import LANGUAGES
@@ -61,11 +62,11 @@ def export(language: str, folder: Path) -> list[Path]:
             links=_links(chapter.name, shared["address"]),
             preview=preview,
         )
-    root = {"words": WORDS, "languages": LANGUAGES, "style": shared["style"]}
-    root["preview"] = _preview(chapters[0], language, shared["site"])
+    root = {"words": WORDS, "languages": LANGUAGES}
+    root |= {key: shared[key] for key in ("style", "preview")}
     files[folder / "index.html"] = _template("entrance.html.j2").render(root)
     # A missing page's address may be of any depth, and relative links would lead astray.
-    base = f"/{shared['address'].rpartition('/')[2]}/" if shared["address"] else ""
+    base = urlsplit(shared["site"]).path
     files[folder / "404.html"] = _template("404.html.j2").render(root, base=base)
     target.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
@@ -77,13 +78,16 @@ def export(language: str, folder: Path) -> list[Path]:
 def _shared(language: str, chapters: list[Chapter]) -> dict[str, Any]:
     """What all pages of a language have in common."""
     (other,) = LANGUAGES.keys() - {language}
+    address = repository()
+    site = _site(address)
     return {
         "words": WORDS[language],
         "language": language,
         "other": {"code": other, "name": LANGUAGES[other], "language": WORDS[other]["language"]},
         "chapters": chapters,
-        "address": repository(),
-        "site": _site(repository()),
+        "address": address,
+        "site": site,
+        "preview": _preview(chapters[0], language, site) if chapters else "",
         "style": _style(),
         "script": "\n".join(f"{{\n{_asset(name)}}}" for name in SCRIPTS),
         "index": _packed([[c.name, c.title, c.sections] for c in chapters]),
@@ -129,7 +133,6 @@ def _home(chapters: list[Chapter], shared: dict[str, Any]) -> str:
         page="index",
         title=shared["words"]["course"],
         description=shared["words"]["about"],
-        preview=_preview(chapters[0], shared["language"], shared["site"]),
         table=table,
     )
 

@@ -99,7 +99,7 @@ def _with_bracketed_matrices(row: Iterable[Element]) -> Iterator[Element]:
     """Each matrix in a row of its own with its brackets, which stretch to the row's height."""
     row = list(row)
     while row:
-        if [_kind(element) for element in row[:3]] == ["mo", "mtable", "mo"] and len(row) > 3:
+        if [_kind(element) for element in row[:3]] == ["mo", "mtable", "mo"]:
             matrix = Element(f"{{{_SPACE}}}mrow")
             matrix[:], row = row[:3], row[3:]
             yield matrix

@@ -222,14 +222,12 @@ def serious_findings(page, **options):
 
 def test_formulas_need_no_font_of_the_reader_s(page, site):
     page.goto((site / "en" / "index.html").as_uri())
-    formulas = [
-        math.get_text()
-        for name in NAMES
-        for math in BeautifulSoup((site / "en" / f"{name}.html").read_text("utf-8"), "html.parser")(
-            "math"
-        )
-    ]
-    letters = "".join(sorted(set("".join(formulas)) - set(" \n")))
+    letters = set()
+    for name in NAMES:
+        html = (site / "en" / f"{name}.html").read_text(encoding="utf-8")
+        for math in BeautifulSoup(html, "html.parser").select("math"):
+            letters |= set(math.get_text()) - set(" \n")
+    letters = "".join(sorted(letters))
     page.evaluate(
         "letters => document.body.innerHTML = `<math><mi>${letters}</mi></math>`", letters
     )

@@ -248,6 +248,7 @@ def test_outputs_and_finding_belong_to_the_prediction():
         ("a/b", '<mo lspace="0" rspace="0">/</mo>'),
         (r"\begin{aligned}a&=b\\c&=d\end{aligned}", "<mtable"),
         (r"\begin{bmatrix}a\end{bmatrix} \star b", "<mo>]</mo></mrow><mo>⋆</mo>"),
+        (r"b \star \begin{bmatrix}a\end{bmatrix}", "<mo>⋆</mo><mrow><mo>[</mo>"),
         (r"\left(", "<code>"),  # it cannot be converted, and is shown as it was written
     ],
 )
