@@ -53,7 +53,7 @@ def draw_network(
     left = scale.widest + 34
     right = left + max(names, shapes) + 16 + numbers + 10
     width = max(360, right + _SQUARE + 12)
-    parts, y, below = [], 20.0, None
+    parts, y, below = [], 26.0, None
     for layer, is_line in zip(layers, _lines_of_text(layers), strict=True):
         height = 20.0 if is_line else max(38.0, scale.height(layer) + 14)
         middle = y + height / 2
@@ -72,7 +72,7 @@ def draw_network(
             parts.append(_square(width - _SQUARE / 2 - 8, middle, layer.parameters, scale.most))
         y += height
     total = sum(layer.parameters for layer in layers)
-    heading = write(width - _SQUARE - 18, 12, "parameters", "faint", anchor="end")
+    heading = write(width - _SQUARE - 18, 18, "parameters", "faint", anchor="end")
     return compose([heading, *parts], width, y + 8, _describe(layers, total))
 
 
@@ -82,7 +82,7 @@ def _lines_of_text(layers: Sequence[Layer]) -> list[bool]:
     return [False, *(b.shape == a.shape and not b.multiply_adds for a, b in pairs)]
 
 
-_SQUARE = 44.0  # side of the largest square, in units
+_SQUARE = 34.0  # side of the largest square, in units: less than a row is high
 
 
 class _Scale:
@@ -150,8 +150,8 @@ def draw_block(block: nn.Module, image_shape: Sequence[int]) -> Drawing:
     """
     nodes = trace_block(block, image_shape)
     columns = 1 + max(node.column for node in nodes)
-    widest = max(len(line) for node in nodes for line in _lines(node)) * LETTER + 10
-    step = max(96.0, widest + 8)
+    widest = max(len(line) for node in nodes for line in _lines(node)) * LETTER + 18
+    step = max(100.0, widest + _GAP)
     width = max(240.0, columns * step + 12)
     margin = (width - columns * step) / 2
     tops, y = {}, 12.0
@@ -162,7 +162,7 @@ def draw_block(block: nn.Module, image_shape: Sequence[int]) -> Drawing:
             tops[node.name] = y
         y += height + 22
     places = {node.name: _place(node, margin, step, tops, columns) for node in nodes}
-    parts, lane = [], margin + columns * step
+    parts, lane = [], margin + columns * step + _GAP
     for node in nodes:
         for source in node.sources:
             start, end = places[source], places[node.name]
@@ -176,6 +176,9 @@ def draw_block(block: nn.Module, image_shape: Sequence[int]) -> Drawing:
     return compose(parts, width, y - 10, _describe_block(nodes))
 
 
+_GAP = 14.0  # between boxes side by side, and before the line of a shortcut
+
+
 def _lines(node: Node) -> list[str]:
     if not node.is_layer:
         return [node.label, node.size] if node.size else [node.label]
@@ -186,7 +189,7 @@ def _lines(node: Node) -> list[str]:
 def _place(node: Node, margin: float, step: float, tops: dict[str, float], columns: int) -> _Place:
     """Centre, top, width and height of a node's box; a node that all branches meet in is wide."""
     height = 12 + 16 * len(_lines(node))
-    wide = step - 8
+    wide = step - _GAP
     x = margin + step * (node.column + 0.5)
     if node.is_centred and columns > 1:
         x = margin + step * columns / 2

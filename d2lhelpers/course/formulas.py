@@ -45,6 +45,7 @@ def _improve(element: Element) -> None:
     for child in children:
         _name_rightly(child)
     if _is_row(element):
+        _mark_signs(children)
         children = _with_bracketed_matrices(_with_thin_spaces(children))
     element[:] = children
 
@@ -80,6 +81,14 @@ def _name_rightly(element: Element) -> None:
         element[0].set("movablelimits", "true")
         if element[0].text.isalpha():
             element[0].attrib.update(lspace="0", rspace="0")
+
+
+def _mark_signs(row: list[Element]) -> None:
+    """A plus or minus after another operator, as in "= −2", is a sign and stands close."""
+    for before, element in itertools.pairwise(row):
+        is_sign = _kind(element) == "mo" and (element.text or "").strip() in {*"+-−"}
+        if is_sign and _kind(before) == "mo" and before.text not in {*_CLOSING, *")]}|′"}:
+            element.set("form", "prefix")
 
 
 def _with_thin_spaces(row: list[Element]) -> Iterator[Element]:

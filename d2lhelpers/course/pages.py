@@ -100,8 +100,9 @@ def _sections(cells: list[nbformat.NotebookNode]):
     for cell in cells:
         if cell.cell_type != "markdown":
             continue
-        parts = re.split(r"^(?=<h\d)", cell.metadata.page["html"], flags=re.M)
-        found = iter(cell.metadata.page["headings"])
+        page = cell.metadata.page
+        parts = re.split(r"^(?=<h\d)", page.get("before", "") + page["html"], flags=re.M)
+        found = iter(page["headings"])
         for part in parts:
             if part.startswith("<h"):
                 if heading:
@@ -143,11 +144,20 @@ def _hide_until_predicted(cells: list[nbformat.NotebookNode]) -> None:
         verdicts = [i for i, each in enumerate(about) if _has_verdict(each)]
         if not verdicts:  # nothing to predict in what is stored
             continue
-        cell.metadata.page["predict"] = True
+        page = cell.metadata.page
+        page["predict"] = True
+        page["before"], page["html"] = _after_heading(page["html"])
         for i, each in enumerate(about):
             outcome = each.cell_type == "code" and i <= verdicts[-1]
             if outcome or "finding" in tags_of(each):
                 each.metadata.page["prediction"] = cell.metadata.page["anchor"]
+
+
+def _after_heading(html: str) -> tuple[str, str]:
+    """A cell's HTML up to its last heading, which stands like any other, and what follows."""
+    end = html.rfind("</h")
+    cut = html.index(">", end) + 1 if end >= 0 else 0
+    return html[:cut], html[cut:]
 
 
 def _ends_experiment(cell: nbformat.NotebookNode) -> bool:

@@ -233,6 +233,20 @@ def test_outputs_and_finding_belong_to_the_prediction():
     assert marks == ["✓", "✗", "?", ""]
 
 
+def test_a_heading_stands_outside_the_prediction():
+    chapter = page_of(
+        text("What came out.\n\n## Next\n\nA claim. Predict.", "predict"),
+        code(said("✓ Holds: yes.")),
+    )
+    box = BeautifulSoup(chapter.html, "html.parser").select_one(".predict")
+    assert "A claim." in box.get_text() and "What came out." not in box.get_text()
+    assert box.find_previous_sibling().select_one("h2").get_text().startswith("Next")
+    assert [(section[1], section[2]) for section in chapter.sections][-1] == (
+        "Next",
+        "A claim. Predict.",
+    )
+
+
 # ------------------------------------------------------------------------------------ formulas
 
 
@@ -242,6 +256,8 @@ def test_outputs_and_finding_belong_to_the_prediction():
         (r"\lfloor x \rfloor", '<mo stretchy="false" form="prefix">⌊</mo>'),
         (r"\mathrm{ReLU}(x)", "<mi>ReLU</mi>"),
         (r"2\ln x", '<mn>2</mn><mspace width="0.167em" /><mi>ln</mi><mspace width="0.167em" />'),
+        ("x = -2", '<mo form="prefix">−</mo>'),
+        ("f(x) - 2", "<mo>−</mo>"),
         (r"\max(0, z)", '<mi>max</mi><mo stretchy="false">('),
         (r"\sum_{i} x", '<munder><mo movablelimits="true">∑</mo>'),
         ("f'(x)", '<mi>f</mi><mo lspace="0" rspace="0">′</mo>'),
