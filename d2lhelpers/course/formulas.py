@@ -87,7 +87,7 @@ def _mark_signs(row: list[Element]) -> None:
     """A plus or minus after another operator, as in "= −2", is a sign and stands close."""
     for before, element in itertools.pairwise(row):
         is_sign = _kind(element) == "mo" and (element.text or "").strip() in {*"+-−"}
-        if is_sign and _kind(before) == "mo" and before.text not in {*_CLOSING, *")]}|′"}:
+        if is_sign and _kind(before) == "mo" and before.text not in {*_CLOSING, *")]}|"}:
             element.set("form", "prefix")
 
 

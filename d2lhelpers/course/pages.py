@@ -150,7 +150,7 @@ def _hide_until_predicted(cells: list[nbformat.NotebookNode]) -> None:
         for i, each in enumerate(about):
             outcome = each.cell_type == "code" and i <= verdicts[-1]
             if outcome or "finding" in tags_of(each):
-                each.metadata.page["prediction"] = cell.metadata.page["anchor"]
+                each.metadata.page["prediction"] = page["anchor"]
 
 
 def _after_heading(html: str) -> tuple[str, str]:

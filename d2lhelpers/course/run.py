@@ -1,5 +1,7 @@
 """Running notebooks: quickly to see that they work, fully to store outputs and results."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import os
@@ -8,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._paths import folder
 from ..history import History
@@ -26,6 +28,9 @@ from .notebooks import (
 )
 from .parameters import check_parameters, quick_parameters
 from .results import keep_results
+
+if TYPE_CHECKING:
+    import nbformat
 
 AT_ONCE = 2
 """Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
@@ -65,13 +70,12 @@ def source_at_hand() -> str:
     return "synthetic"
 
 
-def own_parameters(path: Path) -> dict:
-    """Names and values in the notebook's cell tagged ``parameters``.
+def own_parameters(path: Path, notebook: nbformat.NotebookNode) -> dict:
+    """Names and values in the cell tagged ``parameters`` of the notebook that ``path`` holds.
 
     Raises:
         ValueError: that cell cannot be executed.
     """
-    notebook = read_notebook(path)
     try:
         return parameters_of(notebook)
     except Exception as error:  # whatever was written there
@@ -107,7 +111,7 @@ def run_notebook(
         NotebookFailure: a cell raised an error or took too long, or the kernel died.
         ValueError: a parameter that the notebook does not have, or a value of another type.
     """
-    check_parameters(own_parameters(path), parameters)
+    check_parameters(own_parameters(path, read_notebook(path)), parameters)
     token = secrets.token_hex(8)
     start = time.perf_counter()
     execute(path, parameters, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
@@ -140,10 +144,11 @@ def quick_jobs(
     """
     jobs = {}
     for path in paths:
-        own = own_parameters(path)
+        notebook = read_notebook(path)
+        own = own_parameters(path, notebook)
         check_parameters(own, parameters or {})
         jobs[path] = {"SOURCE": source} if "SOURCE" in own else {}
-        jobs[path] |= quick_parameters(read_notebook(path)) | dict(parameters or {})
+        jobs[path] |= quick_parameters(notebook) | dict(parameters or {})
     return jobs
 
 
@@ -194,7 +199,7 @@ def quick_runs(
 class _Pool:
     """Threads that each wait for a kernel; when the block is left early, the kernels end."""
 
-    def __enter__(self) -> "_Pool":
+    def __enter__(self) -> _Pool:
         self.threads = ThreadPoolExecutor(AT_ONCE)
         self.futures: list[Future] = []
         return self
