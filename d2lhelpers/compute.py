@@ -45,7 +45,8 @@ class Compute(NamedTuple):
 
         A net cannot when its ``forward`` relies on the usual order, as ``x.view(x.size(0), -1)``
         after a convolution does, or when its ``backward`` does. So a copy of it is tried on two
-        images, in the mode that the net is in and in evaluation mode.
+        images, in the mode that the net is in and in evaluation mode. Hooks may rely on it too,
+        and cannot be tried without their noticing: a net with hooks keeps the usual order.
 
         Args:
             net: on ``device``.
@@ -56,7 +57,7 @@ class Compute(NamedTuple):
             return self
         plain = self._replace(memory_format=torch.preserve_format)
         fast = self._replace(memory_format=torch.channels_last)
-        if X.ndim != 4 or self.device.type == "mps":
+        if X.ndim != 4 or self.device.type == "mps" or _has_hooks(net):
             return plain
         try:
             with random_state_kept(self.device), torch.set_grad_enabled(weights_too):
@@ -121,11 +122,22 @@ def copy_for_trial(net: nn.Module) -> nn.Module:
     double = copy.deepcopy(uncompiled(net))
     for module in double.modules():
         module._compiled_call_impl = None
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
-        module._backward_hooks.clear()
-        module._backward_pre_hooks.clear()
+        for hooks in _hooks_of(module):
+            hooks.clear()
     return double
+
+
+def _has_hooks(net: nn.Module) -> bool:
+    return any(any(_hooks_of(module)) for module in net.modules())
+
+
+def _hooks_of(module: nn.Module) -> tuple[dict, ...]:
+    return (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -60,6 +60,31 @@ class Ordering(Viewing):
         return super().forward(X.clone(memory_format=torch.contiguous_format))
 
 
+class Hooked(Flattening):
+    """Whose hook takes the usual order of memory for granted."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv.register_forward_hook(look_at_rows)
+
+
+def look_at_rows(layer, inputs, output):
+    output.view(len(output), -1)
+
+
+class Watching(nn.Identity):
+    """Notes whether the images that it learns from have their channels last."""
+
+    def __init__(self):
+        super().__init__()
+        self.orders = []
+
+    def forward(self, X):
+        if torch.is_grad_enabled():
+            self.orders.append(X.is_contiguous(memory_format=torch.channels_last))
+        return X
+
+
 def by_hand(net, data, epochs, lr):
     """Losses of plain PyTorch, without shuffling."""
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
@@ -78,7 +103,7 @@ def unshuffled():
 
 
 @pytest.mark.parametrize(
-    "make", [Viewing, lambda: Viewing(always=False), LearningRows, Ordering, Flattening]
+    "make", [Viewing, lambda: Viewing(always=False), LearningRows, Ordering, Flattening, Hooked]
 )
 def test_any_order_of_memory_trains_as_by_hand(make):
     torch.manual_seed(0)
@@ -102,18 +127,11 @@ def test_any_order_of_memory_trains_as_by_hand(make):
 
 
 def test_channels_last_is_used_where_it_can_be_and_kept_where_it_was_chosen():
-    orders = []
-
-    def watch(layer, inputs, output):
-        if torch.is_grad_enabled():
-            orders.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
-
     for make, is_fast in ((Flattening, True), (Viewing, False)):
-        net = make()
-        net.conv[1].register_forward_hook(watch)
+        net, watching = make(), Watching()
+        net.conv.insert(1, watching)
         d2l.train(net, toy_data(), epochs=1, lr=0.1, device="cpu")
-        assert set(orders) == {is_fast}
-        orders.clear()
+        assert set(watching.orders) == {is_fast}
     net = Flattening().to(memory_format=torch.channels_last)
     strides = [weight.stride() for weight in net.parameters()]
     d2l.train(net, toy_data(), epochs=1, lr=0.1)
