@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ._paths import folder
+from ._paths import folder, project_folder
 from .say import is_interactive, say
 
 
@@ -17,7 +17,7 @@ def show_board() -> None:
     """
     logs = folder("runs")
     if not is_interactive():
-        shown = shlex.quote(str(logs)) if os.environ.get("D2L_RUNS") else "runs"
+        shown = "runs" if logs == project_folder() / "runs" else shlex.quote(str(logs))
         command = f"python -m tensorboard.main --logdir {shown}"
         say(
             zh=f"打开 TensorBoard：make board，或 {command}。",

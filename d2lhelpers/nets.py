@@ -1,6 +1,7 @@
 """What is inside a network: layers, counts, signals, gradients, initial weights.
 
-The table is not torchinfo's, which counts biases among the multiply-adds; papers do not.
+The table is not torchinfo's, which counts biases among the multiply-adds; papers do not. Nor is it
+a pandas table, whose text sets names flush right: it is read in terminals and stored outputs too.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from d2lhelpers import show_board
+from d2lhelpers._paths import folder
 
 
 @pytest.mark.slow
@@ -45,8 +46,11 @@ def test_the_line_says_where_the_logs_are(tmp_path, monkeypatch, capsys):
     show_board()
     assert capsys.readouterr().out.count(f"--logdir '{tmp_path / 'of mine'}'") == 2
     monkeypatch.delenv("D2L_RUNS")
-    show_board()
-    assert capsys.readouterr().out.count("--logdir runs") == 2
+    default = str(folder("runs"))
+    for given in ("", default):  # a full run's outputs name no folder of its machine
+        monkeypatch.setenv("D2L_RUNS", given)
+        show_board()
+        assert capsys.readouterr().out.count("--logdir runs") == 2
 
 
 def servers_on(logs):

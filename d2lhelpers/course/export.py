@@ -10,7 +10,6 @@ import base64
 import json
 import zlib
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from .._paths import write_atomically
@@ -75,7 +74,7 @@ def export(language: str, folder: Path) -> list[Path]:
     return list(files)
 
 
-def _shared(language: str, chapters: list[Chapter]) -> dict[str, Any]:
+def _shared(language: str, chapters: list[Chapter]) -> dict[str, object]:
     """What all pages of a language have in common."""
     (other,) = LANGUAGES.keys() - {language}
     address = repository()

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..exercises import EXERCISES
 from .editions import FOLDED, tags_of
@@ -19,6 +19,7 @@ from .words import WORDS
 
 if TYPE_CHECKING:
     import nbformat
+    from nbconvert.exporters import HTMLExporter
 
 TEMPLATES = Path(__file__).with_name("templates")
 _VERDICT = re.compile(r"\s*([✓✗?])\s+(?:([^:：\n]{1,24})[:：]\s*)?(.*)", re.S)
@@ -50,11 +51,12 @@ def make_chapter(name: str, edition: nbformat.NotebookNode, language: str) -> Ch
     """
     headings: list[Heading] = []
     for cell in edition.cells:
-        page: dict[str, Any] = {"anchor": re.sub(f"-{language}$", "-text", cell.id)}
+        anchor = re.sub(f"-{language}$", "-text", cell.id)
+        page: dict[str, object] = {"anchor": anchor}
         if cell.cell_type == "markdown":
             page["html"], found = to_html(
                 _without_badge(cell.source),
-                page["anchor"],
+                anchor,
                 cell.get("attachments"),
                 WORDS[language]["link"],
             )
@@ -187,7 +189,7 @@ def _exercise(source: str, language: str) -> dict[str, str] | None:
 
 
 @cache
-def _exporter(language: str) -> Any:
+def _exporter(language: str) -> HTMLExporter:
     """nbconvert's exporter with the course's template."""
     from nbconvert.exporters import HTMLExporter
     from nbconvert.filters import ansi2html

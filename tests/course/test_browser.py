@@ -110,7 +110,7 @@ def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
     notebook = files.read_notebook(files.notebooks()[0])
     parameters = files.cell_with_tag(notebook, "parameters")
-    quick = quick_parameters(notebook) | {"TRAIN_SIZE": 2000, "EPOCHS": 1}
+    quick = quick_parameters(notebook) | {"TRAIN_SIZE": 500, "TEST_SIZE": 200, "EPOCHS": 1}
     quick["SOURCE"] = run.source_at_hand()
     parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
     for cell in notebook.cells:
@@ -215,7 +215,8 @@ def test_page_is_whole_readable_and_accessible(page, site, language, name):
     filters = "[...document.querySelectorAll('.chart')].map(i => getComputedStyle(i).filter)"
     assert all(drawn.startswith("invert") for drawn in page.evaluate(filters))
     assert page.locator("html").get_attribute("data-theme") == "dark"
-    assert serious_findings(page, runOnly=["color-contrast"]) == []
+    if language == "en":  # colours are the style sheet's, the same in both
+        assert serious_findings(page, runOnly=["color-contrast"]) == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -140,7 +140,7 @@ def test_stand_ins_under_another_processor_s_arithmetic(tmp_path, monkeypatch):
     monkeypatch.setenv("D2L_BUILD", str(tmp_path))
     chosen = [path for path in files.notebooks() if path.stem.startswith("04")]
     instructions = wide.INSTRUCTIONS[next(iter(wide.possible_instructions()))]
-    jobs = run.quick_jobs(chosen, "synthetic", {"TRAIN_SIZE": 2000, "EPOCHS": 2})
+    jobs = run.quick_jobs(chosen, "synthetic", {"TRAIN_SIZE": 1200, "EPOCHS": 2})
     results = list(run.quick_runs(jobs, tmp_path, instructions | {"OMP_NUM_THREADS": "1"}))
     assert not [result for result in results if isinstance(result, files.NotebookFailure)]
     text = results[0].executed.read_text(encoding="utf-8")
