@@ -120,7 +120,7 @@ def _preview(chapter: Chapter, language: str, site: str) -> str:
     return f"{site}{language}/{chapter.name}.png" if site and chapter.preview else ""
 
 
-def _home(chapters: list[Chapter], shared: dict[str, Any]) -> str:
+def _home(chapters: list[Chapter], shared: dict[str, object]) -> str:
     """The page that lists the chapters and the results."""
     titles = {chapter.name: chapter.title for chapter in chapters}
     table = [
