@@ -86,8 +86,8 @@ def judge(
     which is exact: ``judge(ratios, ">", 10)``. The relation is ">", "<", or "==" for equal within
     ``margin``. A difference has a 95 % interval: Student's t at the pooled degrees of freedom times
     √(1/n₁ + 1/n₂) times the noise floor, the standard deviation between seeds. That is pooled over
-    all variants at hand with two seeds or more and, for test accuracy, those of ``results.csv`` on
-    the same data (source, number of training images) that did not train over twice as long.
+    all variants at hand with two seeds or more and, for test accuracy, those of ``results.csv``
+    under the same conditions (source, number of training images, epochs).
 
     - ✓ where the interval lies wholly on the claimed side and clears the margin (for "==", where it
       lies within the margin),

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from torch import Tensor
 
 from .history import History
-from .results import Result, read_results, variant_key
+from .results import read_results, variant_key
 from .say import Text
 from .steps import Never
 
@@ -155,10 +155,10 @@ class Noise(NamedTuple):
 def noise_floor(samples: Iterable[Sample], by: Measure, learned: float) -> Noise | None:
     """Standard deviation between seeds, pooled over all variants with two seeds or more.
 
-    Pooled are the samples and, for test accuracy, the variants of ``results.csv`` on the same data:
-    same source, as many training images, and trained at most twice as long (longer training is
-    calmer). The runs at hand stand for those of their variant in the file. What has not learned
-    does not count, for chance is calm too, nor do values that are not finite.
+    Pooled are the samples and, for test accuracy, the variants of ``results.csv`` under the same
+    conditions: same source, as many training images, as many epochs (longer training is calmer).
+    The runs at hand stand for those of their variant in the file. What has not learned does not
+    count, for chance is calm too, nor do values that are not finite.
 
     Args:
         samples: of one variant each.
@@ -190,18 +190,12 @@ def _without_repeats(samples: Iterable[Sample]) -> list[Sample]:
 def _recorded(
     like: Sequence[History], learned: float, leave_out: Collection[str]
 ) -> list[list[float]]:
-    """Test accuracies in ``results.csv`` on the data of these runs, a list for each variant."""
-
-    def fits(row: Result) -> bool:
-        return any(
-            (row.data_source, row.train_samples) == (run.source, run.train_samples)
-            and row.epochs <= 2 * run.epochs
-            for run in like
-        )
-
+    """Test accuracies in ``results.csv`` under the conditions of these runs, by variant."""
+    conditions = {(run.source, run.train_samples, run.epochs) for run in like}
     groups: dict[str, list[float]] = {}
     for row in read_results():
         name = "/".join(variant_key(row))
-        if name not in leave_out and row.test_accuracy >= learned and fits(row):
+        fits = (row.data_source, row.train_samples, row.epochs) in conditions
+        if fits and name not in leave_out and row.test_accuracy >= learned:
             groups.setdefault(name, []).append(row.test_accuracy)
     return list(groups.values())

@@ -1,13 +1,17 @@
 """Keeping the results of full runs, and the README's table of them."""
 
 import csv
+import re
 import threading
 import time
+from statistics import fmean
 
 import pytest
 from records import record, write_chapter
 
+import d2lhelpers as d2l
 from d2lhelpers import results
+from d2lhelpers.course import notebooks as files
 from d2lhelpers.course import results as writing
 
 ROOT = results.project_folder()
@@ -133,3 +137,44 @@ def test_a_diverged_run_is_a_row_and_no_number_in_the_table(tmp_path, empty_cour
     assert [row.seed for row in results.read_results()] == [0, 1, 2]
     table = writing.results_table()
     assert "diverged" in table and "nan" not in table and "0.9" not in table
+
+
+def verdicts_on_test_accuracy():
+    """Chapter, code and stored text of each verdict that compares variants in the results."""
+    for path in files.notebooks():
+        for cell in files.lesson_cells(files.read_notebook(path)):
+            for output in cell.outputs:
+                text = output.get("data", {}).get("text/plain", "")
+                if re.match(r". [^:：]+: test accuracy", text):
+                    yield pytest.param(path.stem, cell.source, text, id=f"{path.stem}-{cell.id}")
+
+
+@pytest.mark.parametrize(("chapter", "code", "text"), [*verdicts_on_test_accuracy()])
+def test_stored_marks_are_those_of_today_s_results(chapter, code, text):
+    """Noise is pooled over chapters: another one's full run may change what a mark rests on."""
+
+    def side(mean, name):
+        """The variant's runs; where only variants are named, the models are told by the mean."""
+        models = {}
+        for row in results.read_results():
+            if row.chapter == chapter and name in (row.variant, f"{row.model}/{row.variant}"):
+                run = record(
+                    name=f"{row.chapter}/{row.model}/{row.variant}",
+                    seed=row.seed,
+                    accuracy=row.test_accuracy,
+                    train_loss=[1.0] * row.epochs,
+                    train_samples=row.train_samples,
+                    source=row.data_source,
+                )
+                models.setdefault(row.model, []).append(run)
+        means = {model: [run.test_accuracy[-1] for run in runs] for model, runs in models.items()}
+        (model,) = (m for m, values in means.items() if f"{fmean(values):.4f}" == mean)
+        return models[model]
+
+    found = re.findall(r"(0\.\d{4}) \((.+?)\) (>|<|==) (0\.\d{4}) \((.+?)\), 95%", text)
+    margin = re.search(r"margin=([\d.]+)", code)
+    options = {"margin": float(margin[1])} if margin else {}
+    claim = [side(*found[0][:2])]
+    for _, _, relation, mean, name in found:
+        claim += [relation, side(mean, name)]
+    assert d2l.judge(*claim, **options).mark == text[0]
