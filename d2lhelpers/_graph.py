@@ -24,7 +24,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Node:
-    """A box of a drawing: the input (rank 0), a layer, or something computed without a layer.
+    """A box of a drawing: the input, a layer, or something computed or kept without a layer.
 
     Attributes:
         name: unique within the block.

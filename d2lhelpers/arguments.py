@@ -6,6 +6,7 @@ import inspect
 import math
 import operator
 from collections.abc import Mapping
+from pathlib import PurePath
 
 import torch
 from torch import nn
@@ -75,8 +76,35 @@ def check_rates(rates) -> list[float]:
 
 
 def check_seeds(seeds) -> list[int]:
-    """As ``check_rates``, of seeds."""
-    return [_whole("seed", seed) for seed in _several("seeds", seeds, "(0, 1, 2)")]
+    """As ``check_rates``, of seeds; none may come twice, which would be no further draw."""
+    seeds = [_whole("seed", seed) for seed in _several("seeds", seeds, "(0, 1, 2)")]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(
+            Text(
+                zh=f"seeds 里有重复：{seeds}；同一个种子的结果一样，请各写一次。",
+                en=f"seeds holds one twice: {seeds}; the same seed gives the same result, so name "
+                "each once.",
+            )
+        )
+    return seeds
+
+
+def check_name(name) -> str:
+    """The place of a run's logs below ``runs/``.
+
+    Raises:
+        ValueError: no text, an empty one, or one that leads out of that folder.
+    """
+    parts = PurePath(name).parts if isinstance(name, str) else ()
+    if not parts or ".." in parts or PurePath(name).is_absolute():
+        raise ValueError(
+            Text(
+                zh=f'name 是 {name!r}；请给 runs/ 下面的一个位置，例如 "chapter/model/variant"。',
+                en=f"name is {name!r}; expected a place below runs/, such as "
+                '"chapter/model/variant".',
+            )
+        )
+    return name
 
 
 def _several(name: str, values, example: str) -> list:
@@ -93,7 +121,22 @@ def _several(name: str, values, example: str) -> list:
         ) from None
 
 
-# ------------------------------------------------------------------------------ device and net
+# ------------------------------------------------------------------------ data, device and net
+
+
+def check_normalisation(data) -> None:
+    """Raises:
+    TypeError: the data do not say what their images were standardised with.
+    """
+    if not (hasattr(data, "mean") and hasattr(data, "std")):
+        given = type(data).__name__
+        raise TypeError(
+            Text(
+                zh=f"data 是 {given}，没有 mean 和 std；请给 load_mnist 或 load_cifar10 的返回值。",
+                en=f"data is a {given} without mean and std; expected what load_mnist or "
+                "load_cifar10 returned.",
+            )
+        )
 
 
 def check_device(device) -> torch.device:

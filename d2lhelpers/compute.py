@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .nets import evaluating
 from .precision import has_bfloat16
 from .say import Text
+from .untouched import evaluating, random_state_kept
 
 
 class Compute(NamedTuple):
@@ -161,28 +161,6 @@ def materialise(net: nn.Module, X: Tensor) -> None:
             net(X[:1])
 
 
-# ---------------------------------------------------------------------- left as it was found
-
-
-@contextmanager
-def without_a_trace(net: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluation mode, no gradients, and the random state as if nothing had been drawn."""
-    with evaluating(net), torch.no_grad(), random_state_kept(device):
-        yield
-
-
-@contextmanager
-def random_state_kept(device: torch.device) -> Iterator[None]:
-    """The global random state, of the CPU and of ``device``, is the same after a ``with`` block."""
-    on_apple_gpu = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            if on_apple_gpu is not None:
-                torch.mps.set_rng_state(on_apple_gpu)
-
-
 def seed_device(seed: int, device: torch.device) -> None:
     """Seed the CPU and ``device``; ``torch.manual_seed`` would seed every other GPU as well."""
     torch.default_generator.manual_seed(seed)
@@ -191,36 +169,3 @@ def seed_device(seed: int, device: torch.device) -> None:
             torch.cuda.manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
-
-
-@contextmanager
-def weights_in(net: nn.Module, memory_format: torch.memory_format) -> Iterator[None]:
-    """The weights of convolutions in ``memory_format``, and after the block each in its own."""
-    came = []
-    if memory_format is not torch.preserve_format:
-        weights = itertools.filterfalse(nn.parameter.is_lazy, net.parameters())
-        came = [(weight, weight.data) for weight in weights if weight.ndim == 4]
-    for weight, data in came:
-        weight.data = data.to(memory_format=memory_format)
-    try:
-        yield
-    finally:
-        for weight, data in came:
-            weight.data = data.copy_(weight.data)
-
-
-@contextmanager
-def in_training_mode(net: nn.Module) -> Iterator[None]:
-    """Training mode for a ``with`` block, except where a layer of the net was put in ``eval()``.
-
-    A net that is in ``eval()`` as a whole is woken as a whole. Afterwards every layer is in the
-    mode in which it came.
-    """
-    modes = [(module, module.training) for module in net.modules()]
-    if not net.training:
-        net.train()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -263,7 +263,7 @@ def _describe(layers: Sequence[Layer], total: int) -> Text:
 def _describe_block(nodes: Sequence[Node]) -> Text:
     zh, en = [], []
     for node in nodes:
-        if node.rank == 0:
+        if node.label == "input":
             zh.append(f"输入 {node.size}")
             en.append(f"input {node.size}")
             continue
@@ -273,13 +273,13 @@ def _describe_block(nodes: Sequence[Node]) -> Text:
             node.label
             + size.replace(": ", "：")
             + _many(node.parameters, "，{:,} 个参数")
-            + f"，来自 {'、'.join(node.source_labels)}"
+            + (f"，来自 {'、'.join(node.source_labels)}" if node.sources else "")
         )
         en.append(
             node.label
             + size
             + _many(node.parameters, ", {:,} parameters")
-            + f", from {' and '.join(node.source_labels)}"
+            + (f", from {' and '.join(node.source_labels)}" if node.sources else "")
         )
     return Text(
         zh=f"模块的图，从输入到输出：{'；'.join(zh)}。",

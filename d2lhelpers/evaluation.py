@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from .arguments import check_net
 from .batches import check_range, check_scores, images_explained, pair_of
-from .compute import Compute, main_output, resolve_precision, without_a_trace
+from .compute import Compute, main_output, resolve_precision
 from .device import device_of
 from .metrics import accuracy
 from .say import Text
+from .untouched import without_a_trace
 
 
 class Evaluation(NamedTuple):
@@ -43,8 +44,24 @@ def predict(
             indices, or there is no such precision.
     """
     check_net(net, loader)
+    _check_loader(loader)
     device = device_of(net)
     return predict_with(Compute(device, resolve_precision(precision, device)), net, loader)
+
+
+def _check_loader(loader) -> None:
+    if hasattr(loader, "__iter__") or hasattr(loader, "__getitem__"):
+        return
+    given = type(loader).__name__
+    has_parts = hasattr(loader, "test") or hasattr(loader, "train")
+    example = "data.test" if has_parts else "[(X, y)]"
+    raise ValueError(
+        Text(
+            zh=f"loader 是 {given}，没有小批量可取；请给其中一个加载器或列表，例如 {example}。",
+            en=f"the loader is a {given}, which yields no mini-batches; give a loader or a list, "
+            f"such as {example}.",
+        )
+    )
 
 
 def predict_with(

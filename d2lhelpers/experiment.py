@@ -207,9 +207,17 @@ def find_rate(
         epochs: of each trial.
 
     Raises:
-        ValueError: no rate.
+        ValueError: no rate, or 0 among several.
     """
-    tried = sorted(check_rates(rates))
+    tried = sorted(set(check_rates(rates)))
+    if len(tried) > 1 and tried[0] == 0:
+        raise ValueError(
+            Text(
+                zh=f"学习率里有 0，别的都不是它的倍数：{tried}；请去掉 0。",
+                en=f"among the learning rates is 0, of which none is a multiple: {tried}; leave "
+                "it out.",
+            )
+        )
     if not tried:
         raise ValueError(
             Text(zh="没有可以试的学习率；至少给出一个。", en="no learning rate to try; give one.")

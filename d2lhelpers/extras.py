@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from ._paths import folder
-from .compute import copy_for_trial, uncompiled, without_a_trace
+from .compute import copy_for_trial, uncompiled
 from .device import device_of
 from .evaluation import count_batches
 from .history import CURVES, History
 from .nets import count_multiply_adds
 from .say import Text, is_interactive
+from .untouched import without_a_trace
 
 LOG = Text(zh="TensorBoard 日志", en="the TensorBoard log")
 GRAPH = Text(zh="TensorBoard 里的计算图", en="the graph in TensorBoard")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ._style import as_array, caption, check_finite, describe_figure, grid
 from .device import device_of
 from .images import draw_image
-from .nets import evaluating
 from .say import Text
+from .untouched import evaluating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,6 +10,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,13 +137,13 @@ class History:
     def _repr_html_(self) -> str:
         rows = self.rows()
         if not rows:
-            return f"<p>{self!r}</p>"
+            return f"<p>{escape(repr(self))}</p>"
         head = "".join(f"<th>{column.replace('_', ' ')}</th>" for column in rows[0])
         body = "".join(
             "<tr>" + "".join(f"<td>{_short(value)}</td>" for value in row.values()) + "</tr>"
             for row in rows
         )
-        caption = f"<caption>{self.name}, {self.source}, seed {self.seed}</caption>"
+        caption = f"<caption>{escape(self.name)}, {escape(self.source)}, seed {self.seed}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ._style import VERMILLION, as_array, caption, check_finite, describe_figure, grid
+from .arguments import check_normalisation
 from .say import Text
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def show_images(
 
     Raises:
         TypeError: ``images`` is neither tensor nor array, or neither uint8 nor floating; a class
-            is no int.
+            is no int; ``data`` has no mean and std.
         ValueError: another shape; NaN or infinity; floats outside [0, 1] and no ``data``; labels
             that are too few, too many or outside the classes.
     """
@@ -231,6 +232,7 @@ def _true_colours(pixels: np.ndarray, data: ImageData | None) -> np.ndarray:
     pixels = pixels.astype(np.float32)
     check_finite(pixels, "images")
     if data is not None:
+        check_normalisation(data)
         mean, std = (_channel(getattr(data, name), pixels, name) for name in ("mean", "std"))
         return np.clip(pixels * std + mean, 0, 1)
     low, high = pixels.min(), pixels.max()
@@ -238,8 +240,7 @@ def _true_colours(pixels: np.ndarray, data: ImageData | None) -> np.ndarray:
         raise ValueError(
             Text(
                 zh=f"images 里的浮点数从 {low:.3g} 到 {high:.3g}，而像素应在 [0, 1] 里。"
-                "如果图像标准化过，请传 data=（load_mnist 或 load_cifar10 的返回值），"
-                "就能还原颜色；如果值是 0 到 255，请传 uint8。",
+                "标准化过的图像请传 data=（load_mnist 等的返回值）；0 到 255 的请传 uint8。",
                 en=f"images holds floats from {low:.3g} to {high:.3g}, but pixels lie in [0, 1]. "
                 "If the images are normalised, pass data= (what load_mnist or load_cifar10 "
                 "returned), and they are shown in their true colours; if they hold 0 to 255, pass "

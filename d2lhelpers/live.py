@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .data import ImageData
-from .nets import evaluating, layers_of
+from .nets import layers_of
 from .say import Text, chosen_languages
+from .untouched import evaluating
 
 __all__ = ["live"]
 

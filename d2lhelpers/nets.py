@@ -6,8 +6,8 @@ a pandas table, whose text sets names flush right: it is read in terminals and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .device import device_of
 from .say import Text
+from .untouched import left_as_found, without_a_trace
 
 __all__ = [
     "count_multiply_adds",
@@ -184,6 +185,8 @@ def layers_of(
 
     def record(name: str):
         def hook(module, inputs, output):
+            while isinstance(output, tuple | list):  # a recurrent layer gives its state as well
+                output = output[0]
             used.setdefault(name, (module, tuple(output.shape[1:])))
 
         return hook
@@ -225,41 +228,18 @@ def _run_once(net: nn.Module, image_shape: Sequence[int]):
         )
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
     image = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
-    gpus = [weight.device] if weight.device.type == "cuda" else []
     counter = FlopCounterMode(display=False)
-    with torch.random.fork_rng(gpus), evaluating(net), torch.no_grad(), counter:
+    with without_a_trace(net, weight.device), counter:
         net(image)
     return counter
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Put ``net`` in eval mode for a ``with`` block, then every module back in its own mode.
-
-    ``net.train()`` afterwards would not do: it would also wake the modules that a caller
-    had put in eval mode by hand, such as a frozen batch normalisation.
-
-    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout().eval())
-    >>> with evaluating(net):
-    ...     net.training
-    False
-    >>> net.training, net[1].training
-    (True, False)
-    """
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def layer_signals(net: nn.Module, X: Tensor) -> dict[str, float]:
     """How large the output of each convolution and fully connected layer is.
 
     The root mean square over the whole mini-batch, in the order of use, by the layer's name in
-    ``net``. The network is run once, in the mode it is in, without gradients.
+    ``net``. The network is run once, in the mode it is in, without gradients; its buffers, such as
+    running means, and the random state are afterwards as they were.
 
     Args:
         net: a network that takes ``X``.
@@ -271,14 +251,15 @@ def layer_signals(net: nn.Module, X: Tensor) -> dict[str, float]:
     {'0': 1.0}
     """
     signals: dict[str, float] = {}
-    with ExitStack() as stack, torch.no_grad():
+    device = device_of(net)
+    with ExitStack() as stack, torch.no_grad(), left_as_found(net, device):
         for name, layer in _learned_layers(net).items():
 
             def record(module, inputs, output, name=name):
                 signals[name] = output.float().square().mean().sqrt().item()
 
             stack.enter_context(layer.register_forward_hook(record))
-        net(X.to(device_of(net)))
+        net(X.to(device))
     return signals
 
 
@@ -286,8 +267,9 @@ def layer_gradients(net: nn.Module, X: Tensor, y: Tensor) -> dict[str, float]:
     """How large the gradient of each convolution's and fully connected layer's weight is.
 
     The Euclidean norm of the gradient of the mean cross-entropy, in the order in which the layers
-    are registered, by the layer's name in ``net``; frozen weights have none and are left out. The
-    network is run once, in the mode it is in; ``.grad`` of its parameters stays as it was.
+    are registered, by the layer's name in ``net``; weights that are frozen or unused have none and
+    are left out. The network is run once, in the mode it is in; ``.grad`` of its parameters, its
+    buffers and the random state stay as they were.
 
     Args:
         net: maps ``X`` to class scores (N, K).
@@ -305,11 +287,12 @@ def layer_gradients(net: nn.Module, X: Tensor, y: Tensor) -> dict[str, float]:
         name: layer for name, layer in _learned_layers(net).items() if layer.weight.requires_grad
     }
     device = device_of(net)
-    with torch.enable_grad():
+    weights = [layer.weight for layer in layers.values()]
+    with torch.enable_grad(), left_as_found(net, device):
         loss = nn.functional.cross_entropy(net(X.to(device)), y.to(device))
-        gradients = torch.autograd.grad(loss, [layer.weight for layer in layers.values()])
-    norms = (gradient.norm().item() for gradient in gradients)
-    return dict(zip(layers, norms, strict=True))
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    found = zip(layers, gradients, strict=True)
+    return {name: gradient.norm().item() for name, gradient in found if gradient is not None}
 
 
 def _learned_layers(net: nn.Module) -> dict[str, nn.Module]:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from .batches import check_image_type, check_range, check_scores, generators_of, pair_of
-from .compute import Compute, copy_for_trial, main_output, random_state_kept
+from .compute import Compute, copy_for_trial, main_output
 from .evaluation import count_batches, held_out_loaders
 from .say import Text
+from .untouched import random_state_kept
 
 
 def check_data(data) -> None:

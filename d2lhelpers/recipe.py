@@ -1,6 +1,7 @@
 """The one way in which chapters 2 to 7 train on CIFAR-10, so that their numbers compare."""
 
 from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 
 import torch
 from torch import nn
@@ -106,7 +107,7 @@ def train_by_protocol(
             name=name,
         )
     except DivergedError as error:
-        run = name.partition("/")[2]  # without the chapter
+        run = name.partition("/")[2] or name  # without the chapter
         say(
             zh=f"{run}：训练发散，损失不再是有限的数（最高学习率 {lr:.3g}）。",
             en=f"{run}: the training diverged, its loss is no longer finite (highest learning "
@@ -157,7 +158,7 @@ def try_rates(
     rates = check_rates(rates)
     epochs, _, seed = check_numbers(epochs, None, seed)
     check_data(data)
-    blind = data.without_test()
+    blind = _without_test(data)
     variant = name.rpartition("/")[2]
     found = Trials()
     for rate in rates:
@@ -176,6 +177,16 @@ def try_rates(
             f"accuracy {accuracy:.4f}.",
         )
     return found
+
+
+def _without_test(data):
+    """``data.without_test()``, also of a learner's own object with loaders."""
+    if hasattr(data, "without_test"):
+        return data.without_test()
+    names = ("train", "validation", "source", "mean", "std")
+    return SimpleNamespace(
+        test=None, **{name: getattr(data, name) for name in names if hasattr(data, name)}
+    )
 
 
 def must_be_whole(run: History, epochs: int) -> None:

@@ -11,18 +11,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .arguments import check_device, check_has_parameters, check_loss, check_net, check_numbers
+from .arguments import (
+    check_device,
+    check_has_parameters,
+    check_loss,
+    check_name,
+    check_net,
+    check_numbers,
+)
 from .batches import generators_of, images_explained, pair_of
 from .checkpoints import Resumable
 from .compute import (
     Compute,
-    in_training_mode,
     main_output,
     materialise,
-    random_state_kept,
     resolve_precision,
     seed_device,
-    weights_in,
 )
 from .device import describe, try_gpu
 from .divergence import DivergedError, append
@@ -34,6 +38,7 @@ from .nets import count_parameters
 from .optimizers import check_optimizer, check_schedule
 from .preflight import check_data, empty, first_batches, rehearse
 from .say import Text, is_interactive, say
+from .untouched import in_training_mode, random_state_kept, weights_in
 
 _trained_nets = weakref.WeakSet()
 
@@ -101,14 +106,16 @@ def train(
     Raises:
         DivergedError: a loss, in training or held out, became NaN or infinite.
         ValueError: what is given cannot work, which is said before the first step: numbers out of
-            range, no net, no images, labels, scores and loss that do not fit together, a frozen
-            net, an optimiser of another net or one that needs a closure, a schedule of another
-            optimiser or counted in epochs, a checkpoint of another run.
+            range, a name that leads out of ``runs/``, no net, no images, labels, scores and loss
+            that do not fit together, a frozen net, an optimiser of another net or one that needs a
+            closure, a schedule of another optimiser or counted in epochs, a checkpoint of another
+            run.
         OSError: the checkpoint cannot be written.
         TypeError: it would hold what cannot be stored.
     """
     check_net(net, data)
     epochs, lr, seed = check_numbers(epochs, lr, seed)
+    name = check_name(name)
     if (lr is None) == (optimizer is None):
         raise ValueError(
             Text(

@@ -6,6 +6,7 @@ from torch import nn
 from toys import toy_data, toy_net
 
 import d2lhelpers as d2l
+from d2lhelpers.say import Text
 
 pytestmark = pytest.mark.usefixtures("runs_folder")
 
@@ -60,6 +61,14 @@ def test_hooks_see_each_image_once():
 def test_an_empty_loader_is_refused(measure):
     with pytest.raises(ValueError, match="empty"):
         measure(toy_net(), [])
+
+
+@pytest.mark.parametrize("measure", [d2l.predict, d2l.evaluate])
+@pytest.mark.parametrize(("loader", "advice"), [(toy_data(), "data.test"), (None, "NoneType")])
+def test_what_is_no_loader_is_refused(measure, loader, advice):
+    with pytest.raises(ValueError, match=advice) as refused:
+        measure(toy_net(), loader)
+    assert isinstance(refused.value.args[0], Text)
 
 
 def test_batches_may_come_from_anywhere():

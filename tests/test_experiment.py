@@ -171,6 +171,8 @@ def test_a_run_that_diverged_is_a_row(quick_training):
         {"variants": [linear]},
         {"rates": 0.1},
         {"rates": ["0.1"]},
+        {"rates": [0, 0.1], "epochs": 4},
+        {"seeds": [0, 0]},
         {"seeds": 3},
         {"seeds": [True]},
         {"epochs": 0},
@@ -239,6 +241,11 @@ def test_a_winner_at_the_edge_extends_the_grid(quick_trials, best, extended):
     tried = quick_trials(lambda rate: 1 / (1 + abs(math.log(rate / best))))
     assert find((0.4, 0.1, 0.2)) == pytest.approx(best)
     assert tried == pytest.approx([0.1, 0.2, 0.4, *extended])
+
+
+def test_a_rate_given_twice_is_tried_once(quick_trials):
+    tried = quick_trials(lambda rate: 1 - abs(rate - 0.2))
+    assert find((0.1, 0.1, 0.2, 0.4)) == 0.2 and tried == [0.1, 0.2, 0.4]
 
 
 def test_the_grid_is_not_extended_for_ever(quick_trials):

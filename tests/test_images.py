@@ -203,6 +203,11 @@ def test_floats_outside_the_unit_range_need_a_normalisation(value):
         show_images(torch.full((2, 3, 4, 4), value))
 
 
+def test_data_without_a_normalisation_is_refused():
+    with pytest.raises(TypeError, match="without mean and std"):
+        show_images(torch.zeros(2, 3, 4, 4), data=[])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("data", [None, DATA])
 def test_nan_and_infinity_are_refused(value, data):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import d2lhelpers as d2l
-from d2lhelpers.nets import count_multiply_adds, count_parameters, evaluating, layer_table
+from d2lhelpers.nets import count_multiply_adds, count_parameters, layer_table
+from d2lhelpers.untouched import evaluating
 
 
 def lenet():
@@ -129,6 +130,19 @@ def test_a_layer_used_twice_has_one_line():
     assert total.split()[-2:] == ["36", "1,152"]
 
 
+def test_a_layer_that_returns_its_state_as_well_has_a_line():
+    class Reading(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows, self.scores = nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+
+        def forward(self, X):
+            return self.scores(self.rows(X)[0][:, -1])
+
+    _, *lines, _ = layer_table(Reading(), (5, 4)).splitlines()
+    assert [line.split()[1] for line in lines] == ["LSTM", "Linear"] and "5 × 3" in lines[0]
+
+
 @pytest.mark.parametrize("depth", [0, -1])
 def test_depth_of_the_layer_table_is_checked(depth):
     with pytest.raises(ValueError, match=f"depth is {depth}; expected at least 1"):
@@ -171,6 +185,21 @@ def test_frozen_layers_have_no_gradient(net):
     whole = d2l.layer_gradients(net, X, y)
     net[0].weight.requires_grad_(False)
     assert d2l.layer_gradients(net, X, y) == {"4": pytest.approx(whole["4"])}
+
+
+def test_a_layer_that_is_not_used_has_no_gradient(net):
+    net.head = nn.Identity()
+    net.head.unused = nn.Linear(2, 2)
+    assert list(d2l.layer_gradients(net, X, y)) == ["0", "4"]
+
+
+@pytest.mark.parametrize("look", [d2l.layer_signals, lambda net, X: d2l.layer_gradients(net, X, y)])
+def test_looking_leaves_running_means_and_random_numbers_alone(net, look):
+    net.insert(3, nn.Dropout())
+    means, state = net[1].running_mean.clone(), torch.get_rng_state()
+    look(net, X)
+    assert torch.equal(net[1].running_mean, means) and net[1].num_batches_tracked == 0
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_gradients_that_wait_stay(net):

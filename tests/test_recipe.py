@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 
 import pytest
 import torch
@@ -117,6 +118,12 @@ def test_rates_are_tried_alike_and_blindly(data, capsys):
     assert first.startswith("plain, learning rate 0.01:")
     assert first == again  # the same weights and the same batches
     assert f"validation accuracy {found[0.01].validation_accuracy[-1]:.4f}" in first
+
+
+def test_rates_are_tried_on_data_of_ones_own(data):
+    own = types.SimpleNamespace(train=data.train, validation=data.validation, test=data.test)
+    found = d2l.try_rates(linear, own, [0.01], epochs=1, seed=0, name="test/linear/plain")
+    assert found[0.01].test_accuracy == [] and len(found[0.01].validation_accuracy) == 1
 
 
 def test_the_stop_button_ends_a_series(data, monkeypatch):

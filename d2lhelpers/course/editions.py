@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._paths import project_folder, write_atomically
-from ..say import LANGUAGES, say, use_language
+from ..say import LANGUAGES, Text, say, use_language
 from .notebooks import notebooks, read_notebook
 from .pictures import attach_pictures, describe_images
 
@@ -40,7 +40,12 @@ def one_language(
             cell does not import ``d2lhelpers`` in the usual way.
     """
     if language not in LANGUAGES:
-        raise ValueError(f"no edition in {language!r}; there are: {', '.join(LANGUAGES)}")
+        raise ValueError(
+            Text(
+                zh=f"没有 {language!r} 版；有：{', '.join(LANGUAGES)}。",
+                en=f"no edition in {language!r}; there are: {', '.join(LANGUAGES)}.",
+            )
+        )
     edition = copy.deepcopy(notebook)
     (other,) = LANGUAGES.keys() - {language}
     edition.cells = [cell for cell in edition.cells if other not in tags_of(cell)]
@@ -81,7 +86,12 @@ def _keep_words(output: nbformat.NotebookNode, language: str) -> None:
 
 def _let_speak(cell: nbformat.NotebookNode, language: str) -> None:
     if "import d2lhelpers as d2l" not in cell.source.splitlines():
-        raise ValueError('the set-up cell must have the line "import d2lhelpers as d2l"')
+        raise ValueError(
+            Text(
+                zh="准备单元格里要有这一行：import d2lhelpers as d2l。",
+                en="the set-up cell must have the line import d2lhelpers as d2l.",
+            )
+        )
     cell.source += f'\nd2l.use_language("{language}")'
 
 

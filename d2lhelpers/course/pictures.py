@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..say import LANGUAGES
+from ..say import LANGUAGES, Text
 
 if TYPE_CHECKING:
     import nbformat
@@ -114,7 +114,12 @@ def attach_pictures(cell: nbformat.NotebookNode, folder: Path) -> None:
     def attach(match: re.Match) -> str:
         path = folder / match[2]
         if not path.is_file():
-            raise ValueError(f"cell {cell.id} shows {match[2]}, and there is no file {path}")
+            raise ValueError(
+                Text(
+                    zh=f"单元格 {cell.id} 要显示 {match[2]}，可是没有文件 {path}。",
+                    en=f"cell {cell.id} shows {match[2]}, and there is no file {path}.",
+                )
+            )
         name = match[2].replace("/", "-")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         data = base64.b64encode(path.read_bytes()).decode()

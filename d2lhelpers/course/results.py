@@ -1,6 +1,5 @@
 """Writing ``notebooks/results.csv``, and the README's table of it."""
 
-import contextlib
 import csv
 import dataclasses
 import math
@@ -19,6 +18,7 @@ from ..results import (
     spreads,
     variant_key,
 )
+from ..say import Text
 from .notebooks import headline_names, notebooks, read_notebook
 from .readme import with_section
 
@@ -27,12 +27,25 @@ def keep_results(runs: Sequence[History], instead_of: str = "") -> None:
     """Add runs to ``results.csv``, and make the README's table of it anew.
 
     Another process that does so waits, so that neither loses what the other adds.
+
+    Raises:
+        OSError: another process has held the lock for a minute.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     lock = FileLock(results_file().with_name(".results.lock"), timeout=60)
-    with contextlib.suppress(OSError, NotImplementedError):  # no locks there: still kept, not lost
+    try:
         lock.acquire()
+    except Timeout:
+        raise OSError(
+            Text(
+                zh=f"{lock.lock_file}：另一个进程一分钟还没有写完结果；等它结束再试。",
+                en=f"{lock.lock_file}: another process has been writing results for a minute; try "
+                "again when it has ended.",
+            )
+        ) from None
+    except (OSError, NotImplementedError):
+        pass  # a file system without locks: the results are kept all the same
     try:
         add_results(runs, instead_of)
         update_readme()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._paths import project_folder, write_atomically
+from ..say import Text
 from .notebooks import code_digest, notebooks, outputs_are_current, read_notebook
 from .readme import with_section
 
@@ -37,8 +38,12 @@ def repository() -> str:
     address = tomllib.loads(text)["tool"]["d2lhelpers"]["repository"]
     if address and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+(?<!\.git)", address):
         raise ValueError(
-            f"repository in pyproject.toml is {address!r}; Colab opens notebooks from GitHub, so "
-            "give https://github.com/OWNER/NAME, or leave it empty."
+            Text(
+                zh=f"pyproject.toml 里的 repository 是 {address!r}；"
+                "Colab 只能从 GitHub 打开笔记本，请写 https://github.com/OWNER/NAME，或者留空。",
+                en=f"repository in pyproject.toml is {address!r}; Colab opens notebooks from "
+                "GitHub, so give https://github.com/OWNER/NAME, or leave it empty.",
+            )
         )
     return address
 

@@ -6,6 +6,7 @@ import threading
 import time
 from statistics import fmean
 
+import filelock
 import pytest
 from records import record, write_chapter
 
@@ -118,6 +119,19 @@ def test_two_full_runs_at_once_lose_nothing(tmp_path, empty_course, monkeypatch)
         thread.join()
     assert sorted(row.seed for row in read()) == [0, 1, 2]
     assert "(3 seeds)" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_results_held_by_another_process_are_not_written(empty_course, monkeypatch):
+    writing.add_results([record(seed=0)])
+    before = results.results_file().read_bytes()
+
+    def never(lock, *_, **__):
+        raise filelock.Timeout(lock.lock_file)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", never)
+    with pytest.raises(OSError, match="another process"):
+        writing.keep_results([record(seed=1)])
+    assert results.results_file().read_bytes() == before
 
 
 def test_a_file_that_a_spreadsheet_saved_is_read(empty_course):

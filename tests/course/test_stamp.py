@@ -119,5 +119,6 @@ def test_one_command_stamps_all(project, capsys):
 )
 def test_only_an_address_that_colab_opens(project, address, capsys):
     project(address)
-    assert main(["stamp"]) == 1
-    assert address in capsys.readouterr().err
+    assert main(["stamp"]) == 2
+    said = capsys.readouterr().err
+    assert address in said and "留空" in said

@@ -1,0 +1,98 @@
+"""A net and the random state after a ``with`` block as they were before it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Put ``net`` in eval mode for a ``with`` block, then every module back in its own mode.
+
+    ``net.train()`` afterwards would not do: it would also wake the modules that a caller
+    had put in eval mode by hand, such as a frozen batch normalisation.
+
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout().eval())
+    >>> with evaluating(net):
+    ...     net.training
+    False
+    >>> net.training, net[1].training
+    (True, False)
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def left_as_found(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Buffers, such as running means, and the random state are the same after a ``with`` block."""
+    kept = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    with random_state_kept(device):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in kept:
+                    buffer.copy_(value)
+
+
+@contextmanager
+def without_a_trace(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode, no gradients, and the random state as if nothing had been drawn."""
+    with evaluating(net), torch.no_grad(), random_state_kept(device):
+        yield
+
+
+@contextmanager
+def random_state_kept(device: torch.device) -> Iterator[None]:
+    """The global random state, of the CPU and of ``device``, is the same after a ``with`` block."""
+    on_apple_gpu = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            if on_apple_gpu is not None:
+                torch.mps.set_rng_state(on_apple_gpu)
+
+
+@contextmanager
+def weights_in(net: nn.Module, memory_format: torch.memory_format) -> Iterator[None]:
+    """The weights of convolutions in ``memory_format``, and after the block each in its own."""
+    came = []
+    if memory_format is not torch.preserve_format:
+        weights = itertools.filterfalse(nn.parameter.is_lazy, net.parameters())
+        came = [(weight, weight.data) for weight in weights if weight.ndim == 4]
+    for weight, data in came:
+        weight.data = data.to(memory_format=memory_format)
+    try:
+        yield
+    finally:
+        for weight, data in came:
+            weight.data = data.copy_(weight.data)
+
+
+@contextmanager
+def in_training_mode(net: nn.Module) -> Iterator[None]:
+    """Training mode for a ``with`` block, except where a layer of the net was put in ``eval()``.
+
+    A net that is in ``eval()`` as a whole is woken as a whole. Afterwards every layer is in the
+    mode in which it came.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    if not net.training:
+        net.train()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
