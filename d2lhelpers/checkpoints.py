@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import dataclasses
-import itertools
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from ._paths import folder, write_atomically
 from .batches import generators_of
 from .fingerprints import differences, run_settings
-from .history import CURVES, History, current_execution
+from .history import History, current_execution
 from .say import Text
 
 MOST_SHOWN = 4
@@ -119,24 +118,14 @@ def _read(path: Path) -> dict:
         with warnings.catch_warnings(action="ignore"):  # of torch, about files not its own
             state = torch.load(path, map_location="cpu", weights_only=True)
         state = {key: state[key] for key in REQUIRED} | state
-        is_whole = isinstance(state["settings"], dict) and _is_history(state["history"])
+        is_whole = isinstance(state["settings"], dict)
+        is_whole = is_whole and not History(**state["history"]).wrong_fields()
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise ValueError(_not_whole(path, reason)) from None  # torch advises no weights_only
     if not is_whole:
         raise ValueError(_not_whole(path))
     return state
-
-
-def _is_history(record: dict) -> bool:
-    """Whether every curve holds numbers, and name and place are texts."""
-    history = History(**record)
-    curves = [getattr(history, curve) for curve in CURVES]
-    return (
-        all(isinstance(curve, list) for curve in curves)
-        and all(isinstance(value, int | float) for value in itertools.chain(*curves))
-        and all(isinstance(text, str) for text in (history.name, history.log_dir))
-    )
 
 
 def _not_whole(path: Path, reason: str | None = None) -> Text:

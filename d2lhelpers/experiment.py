@@ -118,7 +118,9 @@ def run_experiment(
         variants: from a name to a function that makes the net, its weights initialised.
         data: with a validation set, on which rates are chosen; the test set is used once a run.
         name: "chapter/model"; the runs are named "chapter/model/variant".
-        rates: the learning rates to try, see ``find_rate``.
+        rates: the learning rates to try, each the same multiple of the one below, for a quarter of
+            the epochs; the one of the highest validation accuracy is taken, and where it is at an
+            edge, the grid is extended beyond it, three times at most.
         epochs: of each training, 1 or more.
         seeds: for the variants in ``central``; the others are trained with the first.
         central: the sides of the claim that matters; by default the first two variants.

@@ -112,14 +112,19 @@ class History:
         """
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-            fields = {field.name: field.type for field in dataclasses.fields(cls)}
-            history = cls(**{name: record[name] for name in record.keys() & fields.keys()})
-            wrong = [name for name, kind in fields.items() if not _is(getattr(history, name), kind)]
+            names = {field.name for field in dataclasses.fields(cls)}
+            history = cls(**{name: record[name] for name in record.keys() & names})
+            wrong = history.wrong_fields()
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(_no_record(path, str(error))) from error
         if wrong:
             raise ValueError(_no_record(path, ", ".join(wrong)))
         return history
+
+    def wrong_fields(self) -> list[str]:
+        """Names of those whose values, read from a file, are of another type than theirs."""
+        fields = dataclasses.fields(self)
+        return [field.name for field in fields if not _is(getattr(self, field.name), field.type)]
 
     def rows(self) -> list[dict]:
         """One dictionary an epoch, with the curves that have a value for every epoch."""

@@ -61,9 +61,17 @@ def count_correct(y_hat: Tensor, y: Tensor) -> int:
 def accuracy(y_hat: Tensor, y: Tensor) -> float:
     """The share of right predictions, a fraction in [0, 1] (not a percentage).
 
-    Arguments and errors as in ``correct_mask``. Over several batches add up
-    ``count_correct`` and divide once: a mean of batch accuracies is wrong as soon as
-    the last batch is smaller.
+    Over several batches add up the right ones and divide once: a mean of batch accuracies is wrong
+    as soon as the last batch is smaller.
+
+    Args:
+        y_hat: class scores (N, C) of a floating dtype, C >= 2, or class indices (N,) of an integer
+            dtype. Scores that hold a NaN predict nothing and count as wrong.
+        y: true class indices (N,) of an integer dtype, on the same device.
+
+    Raises:
+        TypeError: an input is not a tensor, indices are not integers, scores are not floating.
+        ValueError: shapes other than the above, an empty batch, different N or devices.
 
     >>> accuracy(torch.tensor([3, 1, 2, 2]), torch.tensor([3, 1, 0, 2]))
     0.75
@@ -75,8 +83,7 @@ def confusion_matrix(y_hat: Tensor, y: Tensor, num_classes: int | None = None) -
     """Count how often each true class (row) was predicted as each class (column).
 
     Args:
-        y_hat: class scores (N, C) or class indices (N,), as in ``correct_mask``.
-        y: true class indices (N,).
+        y_hat, y: as for ``accuracy``.
         num_classes: the number of rows and columns. Left out, it is C where ``y_hat`` holds
             scores, else the largest index in ``y_hat`` and ``y`` plus one.
 
@@ -85,8 +92,8 @@ def confusion_matrix(y_hat: Tensor, y: Tensor, num_classes: int | None = None) -
         and their diagonal holds the right predictions.
 
     Raises:
-        TypeError: as in ``correct_mask``, or ``num_classes`` is not an int.
-        ValueError: as in ``correct_mask``; an index is negative or not below
+        TypeError: as for ``accuracy``, or ``num_classes`` is not an int.
+        ValueError: as for ``accuracy``; an index is negative or not below
             ``num_classes``; scores hold NaN.
 
     >>> confusion_matrix(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]))
