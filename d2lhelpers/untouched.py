@@ -36,14 +36,19 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 @contextmanager
 def left_as_found(net: nn.Module, device: torch.device) -> Iterator[None]:
     """Buffers, such as running means, and the random state are the same after a ``with`` block."""
-    kept = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    kept = [
+        (module, name, buffer, buffer.clone())
+        for module in net.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if not nn.parameter.is_lazy(buffer)
+    ]
     with random_state_kept(device):
         try:
             yield
         finally:
-            with torch.no_grad():
-                for buffer, value in kept:
-                    buffer.copy_(value)
+            for module, name, buffer, value in kept:
+                buffer.data.copy_(value)
+                setattr(module, name, buffer)  # a forward may have put another one there
 
 
 @contextmanager

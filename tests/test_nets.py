@@ -202,6 +202,21 @@ def test_looking_leaves_running_means_and_random_numbers_alone(net, look):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_looking_leaves_a_buffer_that_forward_replaces_alone(net):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("passes", torch.zeros(()))
+
+        def forward(self, X):
+            self.passes = self.passes + 1
+            return X
+
+    net.insert(0, Counting())
+    d2l.layer_signals(net, X)
+    assert net[0].passes == 0
+
+
 def test_gradients_that_wait_stay(net):
     nn.functional.cross_entropy(net(X), y).backward()
     before = [p.grad.clone() for p in net.parameters()]
