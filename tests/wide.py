@@ -45,7 +45,8 @@ def main() -> int:
         os.environ["D2L_RUNS"] = str(copies / "runs")
         start = time.perf_counter()
         jobs = run.quick_jobs(paths, source, {"SEEDS": [seed]})
-        results = list(run.quick_runs(jobs, copies, variables))
+        at_once = max(1, (os.cpu_count() or 1) // int(threads))
+        results = list(run.quick_runs(jobs, copies, variables, at_once=at_once))
         cells = "".join(f"{_cell(result):>10}" for result in results)
         seconds = time.perf_counter() - start
         settings = f"{instructions:<13}{threads:>7}  {source:<10}{seed:>4}"

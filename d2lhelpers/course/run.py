@@ -173,18 +173,24 @@ def run_quick(jobs: Mapping[Path, dict], report=print) -> list[NotebookFailure]:
 
 
 def quick_runs(
-    jobs: Mapping[Path, dict], copies: Path, variables: Mapping[str, str] | None = None
+    jobs: Mapping[Path, dict],
+    copies: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    at_once: int = AT_ONCE,
 ) -> Iterator[Outcome | NotebookFailure]:
-    """Execute notebooks, two at a time; yields what came of each, in their order.
+    """Execute notebooks, several at a time; yields what came of each, in their order.
 
     Args:
         jobs: the parameters for each notebook.
         copies: folder for the executed copies.
         variables: more of the kernels' environment.
+        at_once: how many kernels run side by side; with more threads than cores they only wait for
+            each other.
     """
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // AT_ONCE)))
     variables = {"OMP_NUM_THREADS": threads} | dict(variables or {})
-    with _Pool() as pool:
+    with _Pool(at_once) as pool:
         futures = [
             pool.submit(run_notebook, path, quick, copies / path.name, variables, QUICK_SECONDS)
             for path, quick in jobs.items()
@@ -199,8 +205,11 @@ def quick_runs(
 class _Pool:
     """Threads that each wait for a kernel; when the block is left early, the kernels end."""
 
+    def __init__(self, at_once: int):
+        self.at_once = at_once
+
     def __enter__(self) -> _Pool:
-        self.threads = ThreadPoolExecutor(AT_ONCE)
+        self.threads = ThreadPoolExecutor(self.at_once)
         self.futures: list[Future] = []
         return self
 
