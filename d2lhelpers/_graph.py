@@ -56,6 +56,11 @@ class Node:
     is_centred: bool
 
     @property
+    def is_input(self) -> bool:
+        """Whether it is the input, which alone has a shape without being a layer."""
+        return bool(self.shape) and not self.is_layer
+
+    @property
     def size(self) -> str:
         """The shape in words, as in "64 × 32 × 32"."""
         return " × ".join(map(str, self.shape))

@@ -118,8 +118,8 @@ def _read(path: Path) -> dict:
         with warnings.catch_warnings(action="ignore"):  # of torch, about files not its own
             state = torch.load(path, map_location="cpu", weights_only=True)
         state = {key: state[key] for key in REQUIRED} | state
-        is_whole = isinstance(state["settings"], dict)
-        is_whole = is_whole and not History(**state["history"]).wrong_fields()
+        history = History(**state["history"])
+        is_whole = isinstance(state["settings"], dict) and not history.wrong_fields()
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise ValueError(_not_whole(path, reason)) from None  # torch advises no weights_only

@@ -263,7 +263,7 @@ def _describe(layers: Sequence[Layer], total: int) -> Text:
 def _describe_block(nodes: Sequence[Node]) -> Text:
     zh, en = [], []
     for node in nodes:
-        if node.label == "input":
+        if node.is_input:
             zh.append(f"输入 {node.size}")
             en.append(f"input {node.size}")
             continue

@@ -24,13 +24,9 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     >>> net.training, net[1].training
     (True, False)
     """
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
+    with _modes_kept(net):
+        net.eval()
         yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager
@@ -93,9 +89,15 @@ def in_training_mode(net: nn.Module) -> Iterator[None]:
     A net that is in ``eval()`` as a whole is woken as a whole. Afterwards every layer is in the
     mode in which it came.
     """
+    with _modes_kept(net):
+        if not net.training:
+            net.train()
+        yield
+
+
+@contextmanager
+def _modes_kept(net: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in net.modules()]
-    if not net.training:
-        net.train()
     try:
         yield
     finally:

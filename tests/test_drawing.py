@@ -140,17 +140,19 @@ def test_a_shortcut_that_changes_shape_is_drawn_with_what_it_computes():
     assert drawing.description.en.count("sum, from") == 1
 
 
-def test_a_parameter_of_a_block_is_not_its_input():
+@pytest.mark.parametrize("name", ["scale", "input"])
+def test_a_parameter_of_a_block_is_not_its_input(name):
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.scale = nn.Conv2d(3, 3, 1), nn.Parameter(torch.ones(()))
+            self.conv = nn.Conv2d(3, 3, 1)
+            setattr(self, name, nn.Parameter(torch.ones(())))
 
         def forward(self, X):
-            return self.conv(X) * self.scale
+            return self.conv(X) * getattr(self, name)
 
     description = draw_block(Scaled(), (3, 4, 4)).description.en
-    assert "; scale; product, from conv Conv2d and scale" in description
+    assert f"; {name}; product, from conv Conv2d and {name}" in description
 
 
 def test_a_block_that_depends_on_values_is_refused():
