@@ -22,7 +22,7 @@ import torch
 from d2lhelpers._paths import write_atomically
 from d2lhelpers.course import kernels, run
 from d2lhelpers.course.notebooks import build_folder, notebooks, read_notebook
-from d2lhelpers.course.parameters import quick_parameters
+from d2lhelpers.course.parameters import assignments, quick_parameters
 
 matplotlib.use("Agg")
 
@@ -67,16 +67,19 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _make_quick(config, cells):
-    """Let the cells tagged ``parameters`` set those of a quick run as well."""
+    """Let the cells set the parameters of a quick run as well."""
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         source = run.source_at_hand()
-    for cell in cells:
-        if "parameters" in cell.cell.metadata.get("tags", []):
-            try:
-                quick = quick_parameters(cell.parent.nb) | {"SOURCE": source}
-            except ValueError as error:
-                raise pytest.UsageError(f"{cell.parent.path.name}: {error}") from None
-            cell.cell.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
+    for file in {cell.parent for cell in cells}:
+        try:
+            quick = quick_parameters(file.nb, {"SOURCE": source})
+        except ValueError as error:
+            raise pytest.UsageError(f"{file.path.name}: {error}") from None
+        for cell in [cell.cell for cell in cells if cell.parent == file]:
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.source += "\n" + assignments(quick.parameters)
+            elif cell.id in quick.later:
+                cell.source = assignments(quick.later[cell.id]) + "\n" + cell.source
 
 
 # ------------------------------------------------------- one execution for papermill and nbval

@@ -7,6 +7,7 @@ from pathlib import Path
 from .._paths import folder
 from ..say import Text
 from .notebooks import NotebookFailure, read_notebook
+from .parameters import Values, assignments
 
 BATCH = {"D2L_BATCH": "1", "GOMP_SPINCOUNT": "10000"}
 """Environment of kernels that no person watches. The second value lets OpenMP's threads, which wait
@@ -18,7 +19,7 @@ _managers: weakref.WeakSet = weakref.WeakSet()
 
 def execute(
     path: Path,
-    parameters: dict,
+    values: Values,
     executed: Path,
     variables: Mapping[str, str],
     seconds: int,
@@ -27,7 +28,7 @@ def execute(
 
     Args:
         path: the notebook; left as it is.
-        parameters: values injected after its cell tagged ``parameters``.
+        values: injected after its cell tagged ``parameters``, and before others.
         executed: where the executed copy goes, also when it fails.
         variables: environment of its kernel, beside this process's own.
         seconds: how long one cell may take.
@@ -40,12 +41,12 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    executed.parent.mkdir(parents=True, exist_ok=True)
+    _write_with(values.later, path, executed)
     try:
         papermill.execute_notebook(
-            path.absolute(),
             executed.absolute(),
-            parameters,
+            executed.absolute(),
+            values.parameters,
             kernel_name="python3",
             language="python",
             progress_bar=False,
@@ -74,6 +75,21 @@ def execute(
     else:
         return
     raise NotebookFailure(_describe(path, executed, what, detail))
+
+
+def _write_with(later: Mapping[str, dict], path: Path, copy: Path) -> None:
+    """Copy a notebook, with cells that set parameters anew before those named."""
+    import nbformat
+
+    notebook, cells = read_notebook(path), []
+    for cell in notebook.cells:
+        if later.get(cell.id):
+            source = "# Quick run\n" + assignments(later[cell.id])
+            cells.append(nbformat.v4.new_code_cell(source, id=f"{cell.id}-quick"))
+        cells.append(cell)
+    notebook.cells = cells
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, copy)
 
 
 def stop_kernels() -> None:

@@ -7,7 +7,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from types import NoneType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..say import Text
 from .notebooks import parameters_of
@@ -29,20 +29,49 @@ _KINDS = {
 _CHOICES = {"SOURCE": ("auto", "real", "synthetic")}
 
 
-def quick_parameters(notebook: nbformat.NotebookNode) -> dict:
-    """Parameters of the notebook's quick run, by name.
+class Values(NamedTuple):
+    """What an execution sets: parameters at its start, and anew before cells, by their ids."""
 
-    They are ``QUICK``, as far as the notebook has such parameters, and over it what its metadata
-    has under ``d2lhelpers.quick``.
+    parameters: dict
+    later: dict[str, dict]
+
+
+def quick_parameters(notebook: nbformat.NotebookNode, given: Mapping | None = None) -> Values:
+    """What the notebook's quick run sets.
+
+    That is ``QUICK``, as far as the notebook has such parameters, and over it what its metadata
+    has under ``d2lhelpers.quick``. Under ``d2lhelpers.quick_later`` stands what changes further
+    down: a headline is trained until it has learned something, the experiments after it need only
+    run. Cells that are gone, from a chapter that was cut, do not matter.
+
+    Args:
+        notebook: any, also one without parameters.
+        given: values that stand over all of these, from the start to the end.
 
     Raises:
-        ValueError: the metadata names a parameter that the notebook does not have, or gives a
-            value of another type.
+        ValueError: a parameter that the notebook does not have, or a value of another type.
     """
-    own = parameters_of(notebook)
-    given = notebook.metadata.get("d2lhelpers", {}).get("quick", {})
-    check_parameters(own, given)
-    return {name: value for name, value in QUICK.items() if name in own} | dict(given)
+    own, given = parameters_of(notebook), dict(given or {})
+    metadata = notebook.metadata.get("d2lhelpers", {})
+    first, later = metadata.get("quick", {}), metadata.get("quick_later", {})
+    for values in (given, first, *later.values()):
+        check_parameters(own, values)
+    defaults = {name: value for name, value in QUICK.items() if name in own}
+    kept = {
+        cell: {name: value for name, value in values.items() if name not in given}
+        for cell, values in later.items()
+    }
+    return Values(defaults | dict(first) | given, kept)
+
+
+def assignments(values: Mapping) -> str:
+    """Parameters as the code that sets them.
+
+    >>> print(assignments({"EPOCHS": 1, "SOURCE": "real"}))
+    EPOCHS = 1
+    SOURCE = 'real'
+    """
+    return "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 
 def check_parameters(own: Mapping, given: Mapping) -> None:

@@ -26,7 +26,7 @@ from .notebooks import (
     read_notebook,
     save_outputs,
 )
-from .parameters import check_parameters, quick_parameters
+from .parameters import Values, check_parameters, quick_parameters
 from .results import keep_results
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def own_parameters(path: Path, notebook: nbformat.NotebookNode) -> dict:
 
 def run_notebook(
     path: Path,
-    parameters: dict,
+    values: Values,
     executed: Path,
     variables: Mapping[str, str] | None = None,
     seconds: int = FULL_SECONDS,
@@ -102,7 +102,7 @@ def run_notebook(
 
     Args:
         path: the notebook; left as it is.
-        parameters: values injected after its cell tagged ``parameters``.
+        values: injected after its cell tagged ``parameters``, and before others.
         executed: where the executed copy goes, also when it fails.
         variables: more of its kernel's environment.
         seconds: how long one cell may take.
@@ -111,10 +111,10 @@ def run_notebook(
         NotebookFailure: a cell raised an error or took too long, or the kernel died.
         ValueError: a parameter that the notebook does not have, or a value of another type.
     """
-    check_parameters(own_parameters(path, read_notebook(path)), parameters)
+    check_parameters(own_parameters(path, read_notebook(path)), values.parameters)
     token = secrets.token_hex(8)
     start = time.perf_counter()
-    execute(path, parameters, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
+    execute(path, values, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
     return Outcome(path, time.perf_counter() - start, executed, _runs_of(token, path.stem))
 
 
@@ -131,8 +131,8 @@ def _runs_of(token: str, chapter: str) -> list[History]:
 
 def quick_jobs(
     paths: Iterable[Path], source: str, parameters: Mapping | None = None
-) -> dict[Path, dict]:
-    """The parameters of each notebook's quick run.
+) -> dict[Path, Values]:
+    """What each notebook's quick run sets.
 
     Args:
         paths: the notebooks.
@@ -146,17 +146,16 @@ def quick_jobs(
     for path in paths:
         notebook = read_notebook(path)
         own = own_parameters(path, notebook)
-        check_parameters(own, parameters or {})
-        jobs[path] = {"SOURCE": source} if "SOURCE" in own else {}
-        jobs[path] |= quick_parameters(notebook) | dict(parameters or {})
+        given = {"SOURCE": source} if "SOURCE" in own else {}
+        jobs[path] = quick_parameters(notebook, given | dict(parameters or {}))
     return jobs
 
 
-def run_quick(jobs: Mapping[Path, dict], report=print) -> list[NotebookFailure]:
-    """Execute notebooks with their quick parameters, reporting a line for each in their order.
+def run_quick(jobs: Mapping[Path, Values], report=print) -> list[NotebookFailure]:
+    """Execute notebooks in quick mode, reporting a line for each in their order.
 
     Args:
-        jobs: the parameters for each notebook, as ``quick_jobs`` gives them.
+        jobs: what is set in each notebook, as ``quick_jobs`` gives it.
         report: called with each line.
 
     Returns:
@@ -173,7 +172,7 @@ def run_quick(jobs: Mapping[Path, dict], report=print) -> list[NotebookFailure]:
 
 
 def quick_runs(
-    jobs: Mapping[Path, dict],
+    jobs: Mapping[Path, Values],
     copies: Path,
     variables: Mapping[str, str] | None = None,
     *,
@@ -182,7 +181,7 @@ def quick_runs(
     """Execute notebooks, several at a time; yields what came of each, in their order.
 
     Args:
-        jobs: the parameters for each notebook.
+        jobs: what is set in each notebook.
         copies: folder for the executed copies.
         variables: more of the kernels' environment.
         at_once: how many kernels run side by side; with more threads than cores they only wait for
@@ -230,7 +229,7 @@ def run_full(paths: Iterable[Path], report=print) -> None:
     They are kept as runs succeed; a failed run changes none of them.
     """
     for path in paths:
-        outcome = run_notebook(path, {}, build_folder() / FULL / path.name)
+        outcome = run_notebook(path, Values({}, {}), build_folder() / FULL / path.name)
         save_outputs(outcome.executed, path)
         keep_results(outcome.runs, instead_of=path.stem)
         report(_summary(outcome))

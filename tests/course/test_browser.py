@@ -27,7 +27,7 @@ from torch import nn
 import d2lhelpers as d2l
 from d2lhelpers.course import export, run
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.course.parameters import quick_parameters
+from d2lhelpers.course.parameters import assignments, quick_parameters
 from d2lhelpers.course.words import WORDS
 from d2lhelpers.say import LANGUAGES
 
@@ -110,9 +110,8 @@ def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
     notebook = files.read_notebook(files.notebooks()[0])
     parameters = files.cell_with_tag(notebook, "parameters")
-    quick = quick_parameters(notebook) | {"TRAIN_SIZE": 500, "TEST_SIZE": 200, "EPOCHS": 1}
-    quick["SOURCE"] = run.source_at_hand()
-    parameters.source += "".join(f"\n{name} = {value!r}" for name, value in quick.items())
+    given = {"TRAIN_SIZE": 500, "TEST_SIZE": 200, "EPOCHS": 1, "SOURCE": run.source_at_hand()}
+    parameters.source += "\n" + assignments(quick_parameters(notebook, given).parameters)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

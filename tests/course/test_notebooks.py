@@ -3,6 +3,7 @@
 import ast
 import copy
 import functools
+import itertools
 import re
 from pathlib import Path
 
@@ -137,9 +138,11 @@ def parameters_are_set_once(notebook):
 
 def quick_parameters_are_known(notebook):
     """The notebook says how to run it quickly: numbers, and which seeds where it has several."""
-    quick = notebook.metadata["d2lhelpers"].get("quick", {})
+    metadata = notebook.metadata["d2lhelpers"]
+    quick, later = metadata.get("quick", {}), metadata.get("quick_later", {})
     problems = [] if quick else ["no quick parameters"]
-    for name, value in quick.items():
+    problems += sorted(later.keys() - {cell.id for cell in notebook.cells})
+    for name, value in itertools.chain(*(values.items() for values in (quick, *later.values()))):
         is_number = type(value) in (int, float) and value > 0 and name != "SEEDS"
         are_seeds = name == "SEEDS" and value and all(type(seed) is int for seed in value)
         if name not in QUICK or not (is_number or are_seeds):
@@ -394,6 +397,13 @@ def _figure(zh, en):
     return change
 
 
+def _quick_later(cell, **parameters):
+    def change(notebook):
+        notebook.metadata["d2lhelpers"]["quick_later"] = {cell: parameters}
+
+    return change
+
+
 def _quick(**parameters):
     def change(notebook):
         notebook.metadata["d2lhelpers"]["quick"] = parameters
@@ -440,6 +450,8 @@ BREAKS = [
     (quick_parameters_are_known, _quick(LR="0.05")),
     (quick_parameters_are_known, _quick(SEEDS=0)),
     (quick_parameters_are_known, _quick(SEEDS=["0"])),
+    (quick_parameters_are_known, _quick_later("no such cell", EPOCHS=1)),
+    (quick_parameters_are_known, _quick_later("verdict", EPOCH=1)),
     (findings_have_their_marks, _other_mark),
     (findings_have_their_marks, lambda notebook: notebook.cells[6].outputs.clear()),
     (findings_have_their_marks, lambda notebook: notebook.cells.pop(6)),

@@ -25,6 +25,7 @@ from d2lhelpers.say import use_language
 from d2lhelpers.sources import Found
 
 ROOT = project_folder()
+NOTHING = parameters.Values({}, {})
 
 
 def notebook_of(*sources, tags=()):
@@ -219,7 +220,7 @@ def trained(small_course, monkeypatch):
 def test_a_full_run_stores_outputs_and_results(small_course, trained):
     path = small_course / "notebooks" / "01_good.ipynb"
     assert command.main(["run", "--full", str(path)]) == 0
-    assert trained == [(path.stem, {})]
+    assert trained == [(path.stem, NOTHING)]
     assert [row.seed for row in results.read_results()] == [0, 1, 2]
     assert "(3 seeds)" in (small_course / "README.md").read_text(encoding="utf-8")
     assert files.outputs_are_current(files.read_notebook(path))
@@ -258,7 +259,7 @@ for i, text in enumerate(("", "[]", "{}", "{\\"execution\\": 1}", "\\ud800")):
     nbformat.write(notebook_of("EPOCHS = 1", code, tags=[(0, "parameters")]), path)
     monkeypatch.chdir(small_course)
     monkeypatch.setenv("D2L_RUNS", "mine")
-    outcome = run.run_notebook(path, {}, small_course / "build" / path.name)
+    outcome = run.run_notebook(path, NOTHING, small_course / "build" / path.name)
     assert [run.name for run in outcome.runs] == ["01_good/Net/plain"]
     assert (small_course / "mine" / "scratch").exists()  # relative to where the command was given
 
@@ -270,7 +271,7 @@ def test_a_dead_kernel_names_its_notebook(small_course):
     kill = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     nbformat.write(notebook_of("EPOCHS = 1", kill, tags=[(0, "parameters")]), path)
     with pytest.raises(files.NotebookFailure, match=r"01_good\.ipynb: cell 2 of 2, 'c1', ended"):
-        run.run_notebook(path, {}, small_course / "build" / path.name)
+        run.run_notebook(path, NOTHING, small_course / "build" / path.name)
 
 
 @pytest.mark.slow
@@ -286,7 +287,7 @@ while True:
 """
     nbformat.write(notebook_of("EPOCHS = 1", endless, tags=[(0, "parameters")]), path)
     with pytest.raises(files.NotebookFailure, match=r"cell 2 of 2, 'c1', took longer than 1 s"):
-        run.run_notebook(path, {}, small_course / "build" / path.name, seconds=1)
+        run.run_notebook(path, NOTHING, small_course / "build" / path.name, seconds=1)
 
 
 @pytest.mark.slow
@@ -301,7 +302,9 @@ def test_the_kernel_is_this_python_whatever_is_installed(small_course, monkeypat
     notebook.cells[0].metadata["tags"] = ["parameters"]
     notebook.metadata["kernelspec"]["name"] = "my-env"
     nbformat.write(notebook, path)
-    outcome = run.run_notebook(path, {"EPOCHS": 2}, small_course / "build" / path.name)
+    outcome = run.run_notebook(
+        path, parameters.Values({"EPOCHS": 2}, {}), small_course / "build" / path.name
+    )
     executed = files.read_notebook(outcome.executed)
     assert executed.cells[-1].outputs[0].text.strip() == sys.executable
 
@@ -428,19 +431,47 @@ def test_a_full_run_takes_no_parameters(small_course, capsys):
 
 def test_a_notebook_s_own_quick_parameters():
     notebook = notebook_of("EPOCHS = 3\nLR = 0.5\nTRAIN_SIZE = None", tags=[(0, "parameters")])
-    assert parameters.quick_parameters(notebook) == {"EPOCHS": 2, "TRAIN_SIZE": 2000}
+    assert parameters.quick_parameters(notebook).parameters == {"EPOCHS": 2, "TRAIN_SIZE": 2000}
     notebook.metadata["d2lhelpers"] = {"quick": {"LR": 1, "TRAIN_SIZE": 500}}
     quick = {"EPOCHS": 2, "TRAIN_SIZE": 500, "LR": 1}
-    assert parameters.quick_parameters(notebook) == quick
+    assert parameters.quick_parameters(notebook).parameters == quick
     for wrong in ({"LRS": 1}, {"LR": "high"}, {"EPOCHS": 1.5}):
         notebook.metadata["d2lhelpers"] = {"quick": wrong}
         with pytest.raises(ValueError, match=next(iter(wrong))):
             parameters.quick_parameters(notebook)
+    notebook.metadata["d2lhelpers"] = {"quick_later": {"c0": {"LRS": 1}}}
+    with pytest.raises(ValueError, match="LRS"):
+        parameters.quick_parameters(notebook)
+
+
+@pytest.mark.slow
+def test_a_quick_run_sets_parameters_anew_further_down(small_course):
+    """Before the cell that the metadata names, where the command line does not say otherwise."""
+    path = small_course / "notebooks" / "01_good.ipynb"
+    notebook = notebook_of("EPOCHS = 3\nLR = 0.5", *["print(EPOCHS, LR)"] * 3)
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    later = {"c2": {"EPOCHS": 1, "LR": 0.1}}
+    notebook.metadata["d2lhelpers"] = {"quick": {"EPOCHS": 4}, "quick_later": later}
+    nbformat.write(notebook, path)
+    before = path.read_bytes()
+    for given, expected in (
+        ({}, ["4 0.5", "1 0.1", "1 0.1"]),
+        ({"EPOCHS": 7}, ["7 0.5", "7 0.1", "7 0.1"]),
+    ):
+        jobs = run.quick_jobs([path], "synthetic", given)
+        (outcome,) = run.quick_runs(jobs, small_course / "build")
+        printed = [
+            cell.outputs[0].text
+            for cell in files.read_notebook(outcome.executed).cells
+            if cell.outputs
+        ]
+        assert [text.strip() for text in printed] == expected
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
 def test_each_chapter_s_quick_parameters_fit_it(path):
-    assert parameters.quick_parameters(files.read_notebook(path)).keys() >= {"EPOCHS"}
+    assert "EPOCHS" in parameters.quick_parameters(files.read_notebook(path)).parameters
 
 
 def test_an_installed_package_says_that_it_has_no_notebooks(tmp_path, move_project, capsys):
