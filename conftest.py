@@ -135,7 +135,7 @@ class MainJob:
         # The tests go first: they wait for each other, the notebooks fill the time in between.
         nice = ["nice"] if shutil.which("nice") else []
         # That all of it runs is tested here, not how well it learns: that takes longer.
-        short = ["-p", "TRAIN_SIZE", "960", "-p", "EPOCHS", "2"]
+        short = ["-p", "TRAIN_SIZE", "960"]
         self.process = subprocess.Popen(
             [*nice, sys.executable, "-m", "d2lhelpers", "run", *short],
             stdin=subprocess.DEVNULL,

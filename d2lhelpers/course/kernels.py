@@ -1,5 +1,6 @@
 """Executing one notebook through papermill, in a kernel of this very Python."""
 
+import functools
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,9 @@ def execute(
             executed.absolute(),
             executed.absolute(),
             values.parameters,
+            engine_name=_engine(),
+            copy=executed.absolute(),
+            request_save_on_cell_execute=False,
             kernel_name="python3",
             language="python",
             progress_bar=False,
@@ -90,6 +94,28 @@ def _write_with(later: Mapping[str, dict], path: Path, copy: Path) -> None:
     notebook.cells = cells
     copy.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, copy)
+
+
+@functools.cache
+def _engine() -> str:
+    """The name of papermill's engine, but one that saves the copy when a failure ends it.
+
+    papermill's own saves it at each cell, which takes longer than most cells of a quick run do.
+    """
+    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.iorw import write_ipynb
+
+    class SavingAtTheEnd(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, *, copy, **settings):
+            try:
+                super().execute_managed_notebook(nb_man, kernel_name, **settings)
+            except BaseException:
+                write_ipynb(nb_man.nb, str(copy))
+                raise
+
+    papermill_engines.register("d2lhelpers", SavingAtTheEnd)
+    return "d2lhelpers"
 
 
 def stop_kernels() -> None:
