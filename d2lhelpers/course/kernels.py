@@ -1,5 +1,6 @@
 """Executing one notebook through papermill, in a kernel of this very Python."""
 
+import asyncio
 import functools
 import weakref
 from collections.abc import Mapping
@@ -138,6 +139,11 @@ def _kernel_manager(variables: Mapping[str, str]) -> type:
         def __init__(self, *args, **settings):
             super().__init__(*args, **settings)
             _managers.add(self)
+
+        async def shutdown_kernel(self, *args, **options):
+            # It begins with an interrupt, which a kernel reports on stderr before it is idle.
+            await asyncio.sleep(0.5)
+            await super().shutdown_kernel(*args, **options)
 
         @property
         def kernel_spec(self):
