@@ -14,7 +14,7 @@ from .data import ImageData
 from .evidence import Verdict, judge
 from .history import History, table
 from .measures import Measure, Side
-from .recipe import best_rate, must_be_whole, train_by_protocol, try_rates
+from .recipe import Trials, best_rate, must_be_whole, run_trials, train_by_protocol
 from .results import variant_of
 from .say import Text, say
 from .training import is_at_prompt
@@ -227,12 +227,13 @@ def find_rate(
     if len(tried) == 1 or epochs == 0:
         return tried[len(tried) // 2]
     factor = tried[1] / tried[0]
-    found = try_rates(make_net, data, tried, epochs=epochs, seed=seed, name=name)
+    found, settings = Trials(), {"epochs": epochs, "seed": seed, "name": name}
+    run_trials(found, make_net, data, tried, **settings)
     for _ in range(EXTENSIONS):
         best = best_rate(found) if found else tried[0]
         if tried[0] < best < tried[-1]:
             break
         further = best / factor if best == tried[0] else best * factor
-        found |= try_rates(make_net, data, [further], epochs=epochs, seed=seed, name=name)
+        run_trials(found, make_net, data, [further], **settings)
         tried = sorted([*tried, further])
     return best_rate(found) if found else tried[0]

@@ -20,7 +20,7 @@ from .evaluation import count_batches
 from .history import History
 from .preflight import check_data
 from .say import Text, say
-from .training import DivergedError, train
+from .training import DivergedError, is_at_prompt, train
 
 VALIDATION_SIZE = 5_000
 """Training images set aside to choose learning rates: He et al., 2015, section 4.2, split alike."""
@@ -145,6 +145,9 @@ def try_rates(
     Says a line for each rate. A rate at which a loss stops being finite is said to do so and left
     out of the result; only ``found[rate]`` still gives its history.
 
+    Where a notebook's cell is stopped, the trials that ended before are returned, and the code
+    after it goes on; in a script ``KeyboardInterrupt`` does, upwards.
+
     Args:
         make_net: makes the net, weights initialised; torch is seeded with ``seed`` before.
         data, epochs, seed: as for ``train_by_protocol``.
@@ -154,14 +157,38 @@ def try_rates(
     Raises:
         ValueError: an argument cannot work, which is said before anything is trained.
     """
-    check_maker(make_net, "make_net")
     rates = check_rates(rates)
+    found = Trials()
+    try:
+        run_trials(found, make_net, data, rates, epochs=epochs, seed=seed, name=name)
+    except KeyboardInterrupt:
+        if not _hand_over(found, rates):
+            raise
+    return found
+
+
+def run_trials(
+    found: Trials,
+    make_net: Callable[[], nn.Module],
+    data: ImageData,
+    rates: Iterable[float],
+    *,
+    epochs: int,
+    seed: int,
+    name: str,
+) -> None:
+    """``try_rates`` that adds to what was ``found`` before, and ends when it is stopped.
+
+    Raises:
+        KeyboardInterrupt: it was; the trials that are whole are in ``found``.
+        ValueError: as ``try_rates``.
+    """
+    check_maker(make_net, "make_net")
     epochs, _, seed = check_numbers(epochs, None, seed)
     check_data(data)
     blind = _without_test(data)
     variant = name.rpartition("/")[2]
-    found = Trials()
-    for rate in rates:
+    for rate in check_rates(rates):
         torch.manual_seed(seed)
         trial = f"{name}, trial at {rate:.3g}"
         run = train_by_protocol(make_net(), blind, epochs=epochs, lr=rate, seed=seed, name=trial)
@@ -176,7 +203,21 @@ def try_rates(
             en=f"{variant}, learning rate {rate:.3g}: training loss {loss:.4f}, validation "
             f"accuracy {accuracy:.4f}.",
         )
-    return found
+
+
+def _hand_over(found: Trials, rates: Iterable[float]) -> bool:
+    """After the stop button: say which trials are whole; whether ``try_rates`` returns them."""
+    tried = [*found, *found.diverged]
+    if not tried or not is_at_prompt():
+        return False
+    left = ", ".join(f"{rate:.3g}" for rate in rates if rate not in tried)
+    say(
+        zh=f"试学习率被停下。已经试完的 {len(tried)} 个在返回的结果里；后面的代码会继续运行。"
+        f"没有试完：{left}。",
+        en=f"The search was stopped. The {len(tried)} learning rates tried to the end are in the "
+        f"result returned; the code after it goes on. Not tried to the end: {left}.",
+    )
+    return True
 
 
 def _without_test(data):

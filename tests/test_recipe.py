@@ -1,6 +1,7 @@
 """The one recipe of chapters 2 to 7."""
 
 import dataclasses
+import functools
 import math
 import types
 
@@ -136,6 +137,28 @@ def test_the_stop_button_ends_a_series(data, monkeypatch):
     monkeypatch.setattr(recipe, "train_by_protocol", stopped)
     with pytest.raises(KeyboardInterrupt):
         d2l.try_rates(linear, data, (0.01, 0.02), epochs=2, seed=0, name="test/linear/plain")
+
+
+def test_the_stop_button_keeps_the_trials_that_are_whole(data, monkeypatch, capsys):
+    made = []
+
+    def make_net():
+        made.append(1)
+        if len(made) > 2:
+            raise KeyboardInterrupt
+        return linear()
+
+    search = functools.partial(d2l.try_rates, make_net, data, (1e38, 0.01, 0.02, 0.04))
+    settings = {"epochs": 1, "seed": 0, "name": "test/linear/plain"}
+    with pytest.raises(KeyboardInterrupt):  # in a script
+        search(**settings)
+    made.clear()
+    monkeypatch.setattr(recipe, "is_at_prompt", lambda: True)
+    found = search(**settings)
+    assert list(found) == [0.01] and found[1e38].diverged
+    assert "to the end: 0.02, 0.04." in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt):  # nothing is whole
+        search(**settings)
 
 
 def test_a_rate_that_diverges_is_left_out(data, capsys):
