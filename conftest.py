@@ -72,7 +72,7 @@ def _make_quick(config, cells):
         source = run.source_at_hand()
     for file in {cell.parent for cell in cells}:
         try:
-            quick = quick_parameters(file.nb, {"SOURCE": source})
+            quick = quick_parameters(file.nb, source)
         except ValueError as error:
             raise pytest.UsageError(f"{file.path.name}: {error}") from None
         for cell in [cell.cell for cell in cells if cell.parent == file]:

@@ -36,16 +36,19 @@ class Values(NamedTuple):
     later: dict[str, dict]
 
 
-def quick_parameters(notebook: nbformat.NotebookNode, given: Mapping | None = None) -> Values:
+def quick_parameters(
+    notebook: nbformat.NotebookNode, source: str = "auto", given: Mapping | None = None
+) -> Values:
     """What the notebook's quick run sets.
 
-    That is ``QUICK``, as far as the notebook has such parameters, and over it what its metadata
-    has under ``d2lhelpers.quick``. Under ``d2lhelpers.quick_later`` stands what changes further
-    down: a headline is trained until it has learned something, the experiments after it need only
-    run. Cells that are gone, from a chapter that was cut, do not matter.
+    That is ``QUICK`` and the source, as far as the notebook has such parameters, and over it what
+    its metadata has under ``d2lhelpers.quick``. Under ``d2lhelpers.quick_later`` stands what
+    changes further down: a headline is trained until it has learned something, the experiments
+    after it need only run. Cells that are gone, from a chapter that was cut, do not matter.
 
     Args:
         notebook: any, also one without parameters.
+        source: of the data.
         given: values that stand over all of these, from the start to the end.
 
     Raises:
@@ -56,7 +59,8 @@ def quick_parameters(notebook: nbformat.NotebookNode, given: Mapping | None = No
     first, later = metadata.get("quick", {}), metadata.get("quick_later", {})
     for values in (given, first, *later.values()):
         check_parameters(own, values)
-    defaults = {name: value for name, value in QUICK.items() if name in own}
+    usual = QUICK | {"SOURCE": source}
+    defaults = {name: value for name, value in usual.items() if name in own}
     kept = {
         cell: {name: value for name, value in values.items() if name not in given}
         for cell, values in later.items()

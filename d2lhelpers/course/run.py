@@ -136,7 +136,7 @@ def quick_jobs(
 
     Args:
         paths: the notebooks.
-        source: of the data, as ``source_at_hand`` gives it, for those that take one.
+        source: of the data, as ``source_at_hand`` gives it.
         parameters: more values, over each notebook's own quick ones.
 
     Raises:
@@ -145,9 +145,8 @@ def quick_jobs(
     jobs = {}
     for path in paths:
         notebook = read_notebook(path)
-        own = own_parameters(path, notebook)
-        given = {"SOURCE": source} if "SOURCE" in own else {}
-        jobs[path] = quick_parameters(notebook, given | dict(parameters or {}))
+        own_parameters(path, notebook)  # says which notebook it is whose cell is at fault
+        jobs[path] = quick_parameters(notebook, source, parameters)
     return jobs
 
 

@@ -110,8 +110,9 @@ def quick_copy(folder):
     """Chapter 1 without outputs, its parameters those of a quick run."""
     notebook = files.read_notebook(files.notebooks()[0])
     parameters = files.cell_with_tag(notebook, "parameters")
-    given = {"TRAIN_SIZE": 500, "TEST_SIZE": 200, "EPOCHS": 1, "SOURCE": run.source_at_hand()}
-    parameters.source += "\n" + assignments(quick_parameters(notebook, given).parameters)
+    given = {"TRAIN_SIZE": 500, "TEST_SIZE": 200, "EPOCHS": 1}
+    quick = quick_parameters(notebook, run.source_at_hand(), given)
+    parameters.source += "\n" + assignments(quick.parameters)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
