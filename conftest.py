@@ -75,7 +75,7 @@ def _make_quick(config, cells):
             quick = quick_parameters(file.nb, source)
         except ValueError as error:
             raise pytest.UsageError(f"{file.path.name}: {error}") from None
-        for cell in [cell.cell for cell in cells if cell.parent == file]:
+        for cell in file.nb.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source += "\n" + assignments(quick.parameters)
             elif cell.id in quick.later:

@@ -179,6 +179,9 @@ def run_trials(
 ) -> None:
     """``try_rates`` that adds to what was ``found`` before, and ends when it is stopped.
 
+    Args:
+        rates: as ``check_rates`` returns them.
+
     Raises:
         KeyboardInterrupt: it was; the trials that are whole are in ``found``.
         ValueError: as ``try_rates``.
@@ -188,7 +191,7 @@ def run_trials(
     check_data(data)
     blind = _without_test(data)
     variant = name.rpartition("/")[2]
-    for rate in check_rates(rates):
+    for rate in rates:
         torch.manual_seed(seed)
         trial = f"{name}, trial at {rate:.3g}"
         run = train_by_protocol(make_net(), blind, epochs=epochs, lr=rate, seed=seed, name=trial)
