@@ -24,6 +24,7 @@ from torch.utils.data import (
     TensorDataset,
     WeightedRandomSampler,
 )
+from toys import has_weights, weights
 
 import d2lhelpers as d2l
 from d2lhelpers import functions
@@ -257,20 +258,19 @@ def test_checkpoint_of_another_run_is_refused_by_name(tmp_path, setting):
     def run(net=toy_net, data=toy_data, optimizer=sgd, schedule=SCHEDULES["none"], **others):
         arguments = {"epochs": 2, "seed": 1} | others
         nets.append(net())
-        weights.append([parameter.clone() for parameter in nets[-1].parameters()])
+        before.append(weights(nets[-1]))
         made = optimizer(nets[-1])
         arguments |= {"optimizer": made, "schedule": schedule(made)}
         return d2l.train(nets[-1], data(), checkpoint=tmp_path / "c.pt", **arguments)
 
-    nets, weights = [], []
+    nets, before = [], []
     run()
     file = (tmp_path / "c.pt").read_bytes()
     with pytest.raises(ValueError, match="another run") as caught:
         run(**CHANGES[setting])
     assert f"\n  {setting}: " in str(caught.value) and f"\n  {setting}：" in str(caught.value)
     # Nothing was changed, neither the net nor the file, and nothing else is called different.
-    pairs = zip(weights[1], nets[1].parameters(), strict=True)
-    assert all(torch.equal(before, after) for before, after in pairs)
+    assert has_weights(nets[1], before[1])
     assert (tmp_path / "c.pt").read_bytes() == file
     run()
 
@@ -560,13 +560,13 @@ def test_what_no_checkpoint_can_hold_is_said_before_training(tmp_path):
     net = toy_net()
     schedule = Warmup(sgd(net), 3)
     schedule.state_dict = lambda: {"folder": Path("here")}
-    before = [parameter.clone() for parameter in net.parameters()]
+    before = weights(net)
     with pytest.raises(TypeError, match=r"schedule holds a .*Path"):
         d2l.train(
             net, toy_data(), epochs=1, optimizer=schedule.optimizer, schedule=schedule,
             checkpoint=tmp_path / "c.pt",
         )  # fmt: skip
-    assert all(map(torch.equal, before, net.parameters()))
+    assert has_weights(net, before)
 
 
 def test_another_machine_resumes_in_its_own_folder(tmp_path, monkeypatch):
@@ -636,10 +636,10 @@ def test_checkpoint_with_other_contents_is_refused_and_changes_nothing(tmp_path,
     MALFORMED[kind](state)
     torch.save(state, path)
     net = toy_net()
-    before = [parameter.clone() for parameter in net.parameters()]
+    before = weights(net)
     with pytest.raises(ValueError, match=r"检查点.*\n.*not a whole checkpoint"):
         d2l.train(net, toy_data(), epochs=1, lr=0.1, checkpoint=path)
-    assert all(map(torch.equal, before, net.parameters()))
+    assert has_weights(net, before)
 
 
 @pytest.mark.parametrize("logged_before", [True, False])

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from toys import numbers, toy_data, toy_net
+from toys import has_weights, numbers, toy_data, toy_net, weights
 
 import d2lhelpers as d2l
 
@@ -197,12 +197,12 @@ GATHER = {
 @pytest.mark.parametrize("kind", GATHER)
 def test_of_several_outputs_the_scores_count(kind, always):
     net, alone = Several(GATHER[kind], always), toy_net()
-    aux = copy.deepcopy(net.aux.state_dict())
+    aux = weights(net.aux)
     with pytest.warns(UserWarning, match="main output"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*the graph")  # of a namespace
         history = d2l.train(net, toy_data(), epochs=2, lr=0.1)
     assert numbers(history) == numbers(d2l.train(alone, toy_data(), epochs=2, lr=0.1))
-    assert all(torch.equal(value, aux[key]) for key, value in net.aux.state_dict().items())
+    assert has_weights(net.aux, aux)
     expected, _ = d2l.predict(alone, toy_data().test)
     assert torch.equal(d2l.predict(net, toy_data().test)[0], expected)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from chapters import load_models
 from torch import nn
+from toys import has_weights, weights
 
 import d2lhelpers as d2l
 from d2lhelpers.drawing import draw_block, draw_network
@@ -169,10 +170,10 @@ def test_a_drawing_leaves_the_net_and_the_random_numbers_alone(shape):
     net = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.LazyLinear(3))
     net(torch.zeros(1, *shape))
     net[1].eval()
-    before, state = torch.get_rng_state(), {k: v.clone() for k, v in net.state_dict().items()}
+    before, state = torch.get_rng_state(), weights(net)
     draw_network(net, shape)
     assert torch.equal(torch.get_rng_state(), before) and net.training and not net[1].training
-    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    assert has_weights(net, state)
 
 
 def test_it_has_words_in_the_chosen_language(tmp_path):

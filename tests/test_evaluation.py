@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from toys import toy_data, toy_net
+from toys import has_weights, toy_data, toy_net, weights
 
 import d2lhelpers as d2l
 from d2lhelpers.say import Text
@@ -15,13 +15,13 @@ def test_evaluation_leaves_no_trace():
     net = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), nn.Flatten(), nn.Linear(16, 3))
     net.train()
     net[0].eval()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
+    before = weights(net)
     random_state = torch.get_rng_state()
     scores, labels = d2l.predict(net, toy_data().test)
     assert scores.shape == (10, 3) and not scores.requires_grad
     assert labels.tolist() == toy_data().test.dataset.tensors[1].tolist()
     assert net.training and not net[0].training and net[1].training
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert has_weights(net, before)
     assert torch.equal(torch.get_rng_state(), random_state)
 
 

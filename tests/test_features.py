@@ -5,6 +5,7 @@ import pytest
 import torch
 from figures import assert_is_tidy, drawn, heading, pixels_of, titles, visible
 from torch import nn
+from toys import has_weights, weights
 
 import d2lhelpers as d2l
 
@@ -123,12 +124,12 @@ def pixels_of_maps(figure):
 
 def test_the_net_is_left_as_it_was(net):
     net[2].eval()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
+    before = weights(net)
     state = torch.get_rng_state()
     show_feature_maps(net.requires_grad_(), IMAGE.clone().requires_grad_(), net[0])
     assert [net.training, net[0].training, net[2].training] == [True, True, False]
     assert not any(module._forward_hooks for module in net.modules())
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert has_weights(net, before)
     assert torch.equal(torch.get_rng_state(), state)
     with pytest.raises(RuntimeError):
         show_feature_maps(net, torch.zeros(7, 6, 6), net[0])

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from toys import has_weights, weights
 
 import d2lhelpers as d2l
 from d2lhelpers.nets import count_multiply_adds, count_parameters, layer_table
@@ -74,13 +75,13 @@ def test_counting_leaves_the_net_and_the_random_numbers_alone():
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval(), nn.BatchNorm2d(4), nn.Dropout(), Noise()
     )
-    before = {name: value.clone() for name, value in net.state_dict().items()}
+    before = weights(net)
     modes = [module.training for module in net.modules()]
     state = torch.get_rng_state()
     count_multiply_adds(net, (3, 8, 8))
     assert torch.equal(torch.get_rng_state(), state)
     assert [module.training for module in net.modules()] == modes
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert has_weights(net, before)
     assert all(p.grad is None for p in net.parameters())
 
 

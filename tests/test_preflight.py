@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
-from toys import numbers, toy_data, toy_net
+from toys import has_weights, numbers, toy_data, toy_net, weights
 
 import d2lhelpers as d2l
 from d2lhelpers.optimizers import check_schedule
@@ -23,12 +23,11 @@ pytestmark = pytest.mark.usefixtures("runs_folder")
 def refused(match, net=None, data=None, **arguments):
     """``train`` refuses in both languages, with the weights as they were."""
     net = net or toy_net()
-    before = [value.clone() for value in net.state_dict().values()]
+    before = weights(net)
     with pytest.raises(ValueError, match=match) as caught:
         d2l.train(net, data or toy_data(), **{"epochs": 2} | arguments)
     assert "。" in str(caught.value)
-    pairs = zip(before, net.state_dict().values(), strict=True)
-    assert all(torch.equal(old, new) for old, new in pairs)
+    assert has_weights(net, before)
 
 
 # ------------------------------------------------------------------------------------ numbers

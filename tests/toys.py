@@ -25,6 +25,17 @@ def toy_net(seed=0):
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
 
 
+def weights(net):
+    """A copy of all parameters and buffers on the CPU; training moves a net to the GPU."""
+    return {name: value.to("cpu", copy=True) for name, value in net.state_dict().items()}
+
+
+def has_weights(net, expected):
+    """Whether a net's parameters and buffers are those, wherever it is now."""
+    now = weights(net)
+    return now.keys() == expected.keys() and all(map(torch.equal, now.values(), expected.values()))
+
+
 def numbers(history):
     """The curves without the clock."""
     return {curve: getattr(history, curve) for curve in CURVES if curve != "seconds"}
