@@ -19,7 +19,6 @@ from .evidence import judge, judge_close
 from .exercises import check, hint, solution
 from .experiment import run_experiment
 from .features import show_feature_maps, show_filters
-from .history import table
 from .images import show_images, show_worst
 from .live import live
 from .metrics import accuracy, confusion_matrix
@@ -39,7 +38,7 @@ from .recipe import (
     train_by_protocol,
     try_rates,
 )
-from .results import spread_table
+from .results import table
 from .say import use_language
 from .steps import steps_until
 from .training import DivergedError, train
@@ -82,7 +81,6 @@ __all__ = [
     "show_images",
     "show_worst",
     "solution",
-    "spread_table",
     "steps_until",
     "table",
     "train",

@@ -12,10 +12,10 @@ from torch import nn
 from .arguments import check_makers, check_numbers, check_rates, check_seeds
 from .data import ImageData
 from .evidence import Verdict, judge
-from .history import History, table
+from .history import History
 from .measures import Measure, Side
 from .recipe import Trials, best_rate, must_be_whole, run_trials, train_by_protocol
-from .results import variant_of
+from .results import table, variant_of
 from .say import Text, say
 from .training import is_at_prompt
 

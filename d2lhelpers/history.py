@@ -1,4 +1,4 @@
-"""What training runs were and how they went: the history of a run, its record, tables of runs."""
+"""What a training run was and how it went: its history, and the record of it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ import json
 import math
 import os
 import platform
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from ._paths import write_atomically
 from .say import Text
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["CURVES", "History", "table"]
+__all__ = ["CURVES", "History"]
 
 CURVES = (
     "train_loss",
@@ -171,59 +166,6 @@ def _short(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.4g}" if math.isfinite(value) else "diverged"
-
-
-def table(runs: Mapping[str, History | Sequence[History]]) -> pandas.DataFrame:
-    """What runs cost and where they ended, a row for each name, as text to be shown.
-
-    Training loss and accuracies are those of the last epoch; where a name has several runs, one a
-    seed, they are mean ± standard deviation. Where one of them diverged, the row says so. Seconds
-    are those of the median run's training, evaluation not included.
-
-    Args:
-        runs: a dict from a name to a ``History`` or to a list of them.
-
-    Returns:
-        A pandas table, which displays itself.
-
-    Raises:
-        TypeError: something in ``runs`` is not a ``History``.
-        ValueError: there is no run, or one holds no epoch.
-    """
-    import pandas
-
-    groups = {name: [run] if isinstance(run, History) else list(run) for name, run in runs.items()}
-    if not groups or not all(groups.values()):
-        check_runs({})
-    for run in itertools.chain.from_iterable(groups.values()):
-        check_runs({"": run})
-    return pandas.DataFrame.from_dict(
-        {name: _row(group) for name, group in groups.items()}, orient="index"
-    )
-
-
-def _row(runs: Sequence[History]) -> dict[str, str]:
-    ends = {}
-    for curve in ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy"):
-        values = [getattr(run, curve)[-1] for run in runs if getattr(run, curve)]
-        ends[curve.replace("_", " ")] = _mean(values)
-    return {
-        "parameters": f"{runs[0].parameters:,}",
-        "multiply-adds": f"{runs[0].multiply_adds:,}",
-        "epochs": f"{max(run.epochs for run in runs)}",
-        "seeds": f"{len(runs)}",
-        **ends,
-        "seconds": f"{statistics.median(run.training_seconds for run in runs):.0f}",
-    }
-
-
-def _mean(values: Sequence[float]) -> str:
-    diverged = sum(not math.isfinite(value) for value in values)
-    if diverged:
-        return "diverged" if len(values) == 1 else f"{diverged} of {len(values)} diverged"
-    if len(values) < 2:
-        return "".join(map(mean_text, values))
-    return mean_text(statistics.mean(values), statistics.stdev(values))
 
 
 def mean_text(mean: float, deviation: float | None = None) -> str:

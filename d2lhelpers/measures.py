@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from torch import Tensor
 
 from .history import History
-from .results import read_results, variant_key
+from .results import by_variant, read_results
 from .say import Text
 from .steps import Never
 
@@ -192,10 +192,14 @@ def _recorded(
 ) -> list[list[float]]:
     """Test accuracies in ``results.csv`` under the conditions of these runs, by variant."""
     conditions = {(run.source, run.train_samples, run.epochs) for run in like}
-    groups: dict[str, list[float]] = {}
-    for row in read_results():
-        name = "/".join(variant_key(row))
-        fits = (row.data_source, row.train_samples, row.epochs) in conditions
-        if fits and name not in leave_out and row.test_accuracy >= learned:
-            groups.setdefault(name, []).append(row.test_accuracy)
-    return list(groups.values())
+    rows = [
+        row
+        for row in read_results()
+        if (row.data_source, row.train_samples, row.epochs) in conditions
+        and row.test_accuracy >= learned
+    ]
+    return [
+        [row.test_accuracy for row in seeds]
+        for variant, seeds in by_variant(rows).items()
+        if "/".join(variant) not in leave_out
+    ]

@@ -6,21 +6,20 @@ What is drawn stays open in pyplot, so that a notebook shows it at the end of th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._style import COLOURS, MARKERS, WIDEST, describe_figure, set_heading
 from .history import History, check_runs, curves_of, mean_text
+from .results import Result, deviation, mean_accuracy, median_seconds
 from .say import Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.lines import Line2D
-
-    from .results import Spread
 
 __all__ = ["plot_history", "plot_spreads"]
 
@@ -83,14 +82,14 @@ def plot_history(histories: History | Mapping[str, History], *, title: str | Non
     describe_figure(figure, _description_of(runs, heading))
 
 
-def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
+def plot_spreads(networks: Mapping[str, Sequence[Result]], *, title: str) -> None:
     """Plot test accuracy against multiply-adds and against training time, a mark a network.
 
     The bars are one standard deviation over the seeds, each way; one seed has none. A network of
     which a run diverged has no accuracy: it is a × at the foot of the panels.
 
     Args:
-        networks: a dict from a name to what ``results.spreads`` returns.
+        networks: a dict from a name to the results of its seeds, as ``read_results`` gives them.
         title: text above the panels. The data source of the runs follows it.
 
     Raises:
@@ -99,8 +98,8 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
     if not networks:
         raise ValueError(
             Text(
-                zh="没有网络可画；应是从名字到 Spread 的字典，至少一项。",
-                en="There is no network to plot; pass a dict from a name to a Spread.",
+                zh="没有网络可画；应是从名字到结果列表的字典，至少一项。",
+                en="There is no network to plot; pass a dict from a name to a list of results.",
             )
         )
     import matplotlib.pyplot as plt
@@ -110,10 +109,10 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
         1, 2, figsize=(WIDEST, 3.3 + 0.2 * rows), sharey=True, layout="constrained"
     )
     zh, en = [], []
-    for i, (name, spread) in enumerate(networks.items()):
-        work, seconds = spread.rows[0].multiply_adds, spread.seconds
-        diverged = not math.isfinite(spread.mean)
-        error = spread.deviation if len(spread.rows) > 1 and not diverged else None
+    for i, (name, runs) in enumerate(networks.items()):
+        work, seconds = runs[0].multiply_adds, median_seconds(runs)
+        mean, error = mean_accuracy(runs), deviation(runs)
+        diverged = not math.isfinite(mean)
         label = f"{name} (diverged)" if diverged else name
         style = _style_of(i) | {"linestyle": "none", "label": label}
         for ax, x in zip(axes, (work, seconds), strict=True):
@@ -121,8 +120,8 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
                 foot = ax.get_xaxis_transform()  # x as data, y as a fraction of the panel
                 ax.plot(x, 0.03, **style | _CROSS, transform=foot)
             else:
-                ax.errorbar(x, spread.mean, error, **style | {"markersize": 6, "capsize": 4})
-        accuracy = mean_text(spread.mean, error)
+                ax.errorbar(x, mean, error, **style | {"markersize": 6, "capsize": 4})
+        accuracy = mean_text(mean, error)
         zh.append(
             f"{name}：{work:,} 次乘加，{seconds:.0f} 秒，"
             + ("发散" if diverged else f"测试准确率 {accuracy}")
@@ -137,7 +136,7 @@ def plot_spreads(networks: Mapping[str, Spread], *, title: str) -> None:
         ax.set_xscale("log")
         _plain_ticks(ax.xaxis)
         ax.grid(alpha=0.3)
-    sources = dict.fromkeys(row.data_source for spread in networks.values() for row in spread.rows)
+    sources = dict.fromkeys(run.data_source for runs in networks.values() for run in runs)
     heading = f"{title} — {', '.join(sources)}"
     set_heading(figure, heading)
     handles, labels = axes[0].get_legend_handles_labels()

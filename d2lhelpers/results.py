@@ -1,17 +1,18 @@
-"""Results of full runs, as ``notebooks/results.csv`` has them, and their spreads over seeds."""
+"""Results of runs: what ``notebooks/results.csv`` keeps of the full ones, and tables of them."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ._paths import project_folder
-from .history import History, mean_text
+from .history import History, check_runs, mean_text
 from .say import Text
 
 if TYPE_CHECKING:
@@ -152,65 +153,98 @@ def variant_of(name: str) -> tuple[str, str, str]:
     return chapter, model, variant
 
 
-class Spread(NamedTuple):
-    """Test accuracy of one variant over its seeds; the sample's deviation, 0 for one seed.
-
-    The mean is NaN where a seed diverged. ``seconds`` is the training time of the median seed: a
-    moment's other work does not spoil it.
-    """
-
-    chapter: str
-    model: str
-    variant: str
-    rows: list[Result]
-    mean: float
-    deviation: float
-    seconds: float
-
-
-def spreads(rows: Iterable[Result]) -> list[Spread]:
-    """Mean and standard deviation of test accuracy by chapter, model and variant."""
+def by_variant(rows: Iterable[Result]) -> dict[tuple[str, str, str], list[Result]]:
+    """The results of each chapter, model and variant: those of its seeds."""
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for row in rows:
         groups.setdefault(variant_key(row), []).append(row)
-    result = []
-    for variant, group in groups.items():
-        values = [row.test_accuracy for row in group]
-        mean = statistics.mean(values)
-        deviation = statistics.stdev(values) if len(values) > 1 and math.isfinite(mean) else 0.0
-        seconds = statistics.median(row.seconds for row in group)
-        result.append(Spread(*variant, group, mean, deviation, seconds))
-    return result
+    return groups
 
 
-def spread_table(networks: Mapping[str, Spread]) -> pandas.DataFrame:
-    """What each network costs and how accurate it is over its seeds, a row for each, as text.
+def mean_accuracy(rows: Sequence[Result]) -> float:
+    """The mean test accuracy over seeds; NaN where one diverged."""
+    return statistics.mean(row.test_accuracy for row in rows)
 
-    Seconds are those of the whole training, evaluation not included.
 
-    Args:
-        networks: a dict from a name to what ``spreads`` returns.
+def deviation(rows: Sequence[Result]) -> float | None:
+    """The sample's standard deviation of test accuracies; None for one seed or a diverged one."""
+    values = [row.test_accuracy for row in rows]
+    return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
-    Returns:
-        A pandas table, which displays itself.
-    """
-    import pandas
 
-    return pandas.DataFrame.from_dict(
-        {name: _cells(spread) for name, spread in networks.items()}, orient="index"
+def median_seconds(runs: Iterable[History | Result]) -> float:
+    """Training time of the median seed: a moment's other work does not spoil it."""
+    return statistics.median(
+        run.seconds if isinstance(run, Result) else run.training_seconds for run in runs
     )
 
 
-def _cells(spread: Spread) -> dict[str, str]:
-    row, seeds = spread.rows[0], len(spread.rows)
-    deviation = spread.deviation if seeds > 1 else None
-    return {
-        "parameters": f"{row.parameters:,}",
-        "multiply-adds": f"{row.multiply_adds:,}",
-        "epochs": f"{row.epochs}",
-        "seconds": f"{spread.seconds:.0f}",
-        "seeds": f"{seeds}",
-        "test accuracy": mean_text(spread.mean, deviation)
-        if math.isfinite(spread.mean)
-        else "diverged",
+_SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
+
+
+def table(
+    runs: Mapping[str, History | Result | Sequence[History | Result]],
+) -> pandas.DataFrame:
+    """What runs cost and where they ended, a row for each name, as text to be shown.
+
+    Training loss and accuracies are those of the last epoch; where a name has several runs, one a
+    seed, they are mean ± standard deviation. Where one of them diverged, the row says so. Seconds
+    are those of the median run's training, evaluation not included. What no run has gets no column.
+
+    Args:
+        runs: a dict from a name to what ``train`` returns, or to what ``read_results`` does of a
+            run, or to a list of them.
+
+    Returns:
+        A pandas table, which displays itself.
+
+    Raises:
+        TypeError: something in ``runs`` is not a run.
+        ValueError: there is no run, or one holds no epoch.
+    """
+    import pandas
+
+    groups = {
+        name: [run] if isinstance(run, History | Result) else list(run)
+        for name, run in runs.items()
     }
+    if not groups or not all(groups.values()):
+        check_runs({})
+    for run in itertools.chain.from_iterable(groups.values()):
+        if not isinstance(run, Result):
+            check_runs({"": run})
+    frame = pandas.DataFrame.from_dict(
+        {name: _row(group) for name, group in groups.items()}, orient="index"
+    )
+    return frame.loc[:, (frame != "").any()]
+
+
+def _row(runs: Sequence[History | Result]) -> dict[str, str]:
+    ends = [_ends(run) for run in runs]
+    return {
+        "parameters": f"{runs[0].parameters:,}",
+        "multiply-adds": f"{runs[0].multiply_adds:,}",
+        "epochs": f"{max(run.epochs for run in runs)}",
+        "seeds": f"{len(runs)}",
+        **{
+            curve.replace("_", " "): _mean([end[curve] for end in ends if curve in end])
+            for curve in _SHOWN
+        },
+        "seconds": f"{median_seconds(runs):.0f}",
+    }
+
+
+def _ends(run: History | Result) -> dict[str, float]:
+    """What a run's curves ended with, as far as it has them."""
+    if isinstance(run, Result):
+        return {"test_accuracy": run.test_accuracy}
+    return {curve: getattr(run, curve)[-1] for curve in _SHOWN if getattr(run, curve)}
+
+
+def _mean(values: Sequence[float]) -> str:
+    diverged = sum(not math.isfinite(value) for value in values)
+    if diverged:
+        return "diverged" if len(values) == 1 else f"{diverged} of {len(values)} diverged"
+    if len(values) < 2:
+        return "".join(map(mean_text, values))
+    return mean_text(statistics.mean(values), statistics.stdev(values))

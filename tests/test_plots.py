@@ -1,14 +1,14 @@
 """What charts hold: curves, axes, numbers."""
 
-import types
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from figures import assert_is_tidy, drawn, heading, history
+from records import record
 
 import d2lhelpers as d2l
 from d2lhelpers.history import History
+from d2lhelpers.results import Result
 
 plot_history, plot_spreads = drawn(d2l.plot_history), drawn(d2l.plot_spreads)
 NAN = float("nan")
@@ -225,15 +225,20 @@ def test_a_logarithmic_axis_has_plain_numbers():
 # --- plot_spreads
 
 
-def spread(mean, deviation, work, seconds, seeds):
-    row = types.SimpleNamespace(multiply_adds=work, data_source="CIFAR-10 (JPEG copy)")
-    return types.SimpleNamespace(
-        mean=mean, deviation=deviation, seconds=seconds, rows=[row] * seeds
-    )
+def results_of(accuracies, work, seconds):
+    """Results of a network, one for each accuracy."""
+    recipe = {"source": "CIFAR-10 (JPEG copy)", "multiply_adds": work, "seconds": [seconds]}
+    return [
+        Result.of(record(seed=seed, test_accuracy=[accuracy], **recipe))
+        for seed, accuracy in enumerate(accuracies)
+    ]
 
 
 def test_networks_are_plotted_by_work_and_by_time():
-    networks = {"LeNet": spread(0.6, 0.0, 1e6, 30, 1), "VGG": spread(0.8, 0.01, 2e7, 120, 3)}
+    networks = {
+        "LeNet": results_of([0.6], 1_000_000, 30),
+        "VGG": results_of([0.79, 0.80, 0.81], 20_000_000, 120),
+    }
     figure = plot_spreads(networks, title="Chapters")
     assert heading(figure) == "Chapters — CIFAR-10 (JPEG copy)"
     work, time = figure.axes
@@ -257,8 +262,8 @@ def test_networks_are_plotted_by_work_and_by_time():
 
 def test_a_network_that_diverged_is_a_cross_without_an_accuracy():
     networks = {
-        "LeNet": spread(0.6, 0.0, 1_000_000, 30, 1),
-        "VGG": spread(NAN, NAN, 20_000_000, 120, 3),
+        "LeNet": results_of([0.6], 1_000_000, 30),
+        "VGG": results_of([0.8, NAN], 20_000_000, 120),
     }
     figure = plot_spreads(networks, title="Chapters")
     assert_is_tidy(figure)

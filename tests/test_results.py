@@ -18,31 +18,31 @@ def empty_course(tmp_path, move_project):
 
 def test_mean_and_deviation_over_seeds(empty_course):
     writing.add_results([record(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.92, 0.97))])
-    (spread,) = results.spreads(results.read_results())
-    assert spread.mean == pytest.approx(0.93)
-    assert spread.deviation == pytest.approx(0.0360555, abs=1e-6)
+    rows = results.read_results()
+    assert results.mean_accuracy(rows) == pytest.approx(0.93)
+    assert results.deviation(rows) == pytest.approx(0.0360555, abs=1e-6)
+    assert results.deviation(rows[:1]) is None
     assert "0.9300 ± 0.0361 (3 seeds)" in writing.results_table()
 
 
 def test_seconds_are_those_of_the_median_seed(empty_course):
     seconds = ([1.0, 2.0], [50.0, 50.0], [2.0, 2.0])  # something else ran beside the second
     writing.add_results([record(seed=s, seconds=t) for s, t in enumerate(seconds)])
-    (spread,) = results.spreads(results.read_results())
-    assert spread.seconds == 4
+    assert results.median_seconds(results.read_results()) == 4
     assert "| 4 |" in writing.results_table()
 
 
 def test_a_seed_that_diverged_leaves_no_mean(empty_course):
     nan = {"train_loss": [2.0, math.nan], "test_accuracy": [math.nan], "seconds": [1.0, math.nan]}
     writing.add_results([record(seed=0), record(seed=1), record(seed=2, **nan)])
-    (spread,) = results.spreads(results.read_results())
-    assert math.isnan(spread.mean) and len(spread.rows) == 3
-    assert [row.seconds for row in spread.rows] == [3.5, 3.5, 1.0]
+    rows = results.read_results()
+    assert math.isnan(results.mean_accuracy(rows)) and results.deviation(rows) is None
+    assert [row.seconds for row in rows] == [3.5, 3.5, 1.0]
     # It stopped early, which makes it no other recipe: no seed replaces the others.
     early = nan | {"train_loss": [math.nan], "seconds": [math.nan]}
     writing.add_results([record(seed=1, **early)])
     assert [row.epochs for row in results.read_results()] == [2, 1, 2]
-    assert d2l.spread_table({"net": spread}).loc["net", "test accuracy"] == "diverged"
+    assert d2l.table({"net": rows}).loc["net", "test accuracy"] == "1 of 3 diverged"
 
 
 def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_course):
@@ -75,23 +75,25 @@ def test_a_damaged_file_is_named_with_the_line(empty_course, change):
     assert "。" in str(caught.value)
 
 
-def test_table_of_networks():
+def test_table_of_kept_results():
     rows = [
         results.Result.of(record(accuracy=accuracy, seed=seed, seconds=[1.0, 2.0]))
         for seed, accuracy in enumerate((0.90, 0.92))
     ]
-    (one,), (two,) = results.spreads(rows[:1]), results.spreads(rows)
-    shown = d2l.spread_table({"one seed": one, "two": two})
+    shown = d2l.table({"one seed": rows[0], "two": rows})
     assert list(shown.index) == ["one seed", "two"]
     assert shown.loc["two"].to_dict() == {
         "parameters": "10",
         "multiply-adds": "2,000,000",
         "epochs": "2",
-        "seconds": "3",
         "seeds": "2",
         "test accuracy": "0.9100 ± 0.0141",
+        "seconds": "3",
     }
     assert shown.loc["one seed", "test accuracy"] == "0.9000"
+    both = d2l.table({"kept": rows, "here": record(train_loss=[2.0, 1.0])})
+    assert list(both["train loss"]) == ["", "1.0000"]
+    assert list(both["test accuracy"]) == ["0.9100 ± 0.0141", "0.9000"]
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,8 @@ def _home(chapters: list[Chapter], shared: dict[str, object]) -> str:
     """The page that lists the chapters and the results."""
     titles = {chapter.name: chapter.title for chapter in chapters}
     table = [
-        (spread.chapter, titles.get(spread.chapter, spread.chapter), headline_cells(spread))
-        for spread in headlines()
+        (rows[0].chapter, titles.get(rows[0].chapter, rows[0].chapter), headline_cells(rows))
+        for rows in headlines()
     ]
     return _template("home.html.j2").render(
         shared,

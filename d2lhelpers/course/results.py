@@ -11,11 +11,13 @@ from ..history import History, mean_text
 from ..results import (
     RESULT_COLUMNS,
     Result,
-    Spread,
+    by_variant,
+    deviation,
     have_one_recipe,
+    mean_accuracy,
+    median_seconds,
     read_results,
     results_file,
-    spreads,
     variant_key,
 )
 from ..say import Text
@@ -89,35 +91,33 @@ def _key(row: Result) -> tuple:
     return *variant_key(row), row.seed
 
 
-def headlines() -> list[Spread]:
-    """Spreads, over three seeds or more, of the networks that stand for their chapters.
+def headlines() -> list[list[Result]]:
+    """The results, of three seeds or more each, of the networks that stand for their chapters.
 
     A notebook's metadata names them under ``d2lhelpers.headlines``, "model/variant" each.
     """
     names = {path.stem: headline_names(read_notebook(path)) for path in notebooks()}
     return [
-        spread
-        for spread in spreads(read_results())
-        if len(spread.rows) >= 3
-        and f"{spread.model}/{spread.variant}" in names.get(spread.chapter, ())
+        rows
+        for (chapter, *network), rows in by_variant(read_results()).items()
+        if len(rows) >= 3 and "/".join(network) in names.get(chapter, ())
     ]
 
 
-def headline_cells(spread: Spread) -> list[str]:
+def headline_cells(rows: Sequence[Result]) -> list[str]:
     """What tables of results show of a network.
 
     Returns:
         Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
     """
-    row = spread.rows[0]
-    accuracy = mean_text(spread.mean, spread.deviation)
+    row, mean = rows[0], mean_accuracy(rows)
     return [
-        f"{spread.model} ({spread.variant})",
+        f"{row.model} ({row.variant})",
         f"{row.parameters:,}",
         f"{row.multiply_adds / 1e6:.2f} M",
         str(row.epochs),
-        accuracy if math.isfinite(spread.mean) else "发散 diverged",
-        f"{spread.seconds:.0f}",
+        mean_text(mean, deviation(rows)) if math.isfinite(mean) else "发散 diverged",
+        f"{median_seconds(rows):.0f}",
         row.data_source,
     ]
 
@@ -129,10 +129,10 @@ def results_table() -> str:
         "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for spread in headlines():
-        *cost, accuracy, seconds, data = headline_cells(spread)
-        link = f"[{spread.chapter}](notebooks/{spread.chapter}.ipynb)"
-        cells = [link, *cost, f"{accuracy} ({len(spread.rows)} seeds)", seconds, data]
+    for rows in headlines():
+        *cost, accuracy, seconds, data = headline_cells(rows)
+        link = f"[{rows[0].chapter}](notebooks/{rows[0].chapter}.ipynb)"
+        cells = [link, *cost, f"{accuracy} ({len(rows)} seeds)", seconds, data]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._paths import folder
 from ..history import History
-from ..results import read_results, spreads
+from ..results import by_variant, mean_accuracy, read_results
 from ..say import Text, say
 from ..sources import fetch
 from .kernels import execute, stop_kernels
@@ -247,12 +247,12 @@ def _quick_summary(outcome: Outcome) -> str:
     line = f"{outcome.path.stem:<20} {outcome.seconds:6.1f} s  "
     if run is None:
         return f"{line}no training"
-    full = [each.mean for each in spreads(read_results()) if "/".join(each[:3]) == run.name]
+    full = by_variant(read_results()).get(tuple(run.name.split("/")))
     epochs, images = run.epochs, run.train_samples
     stand_in = "stand-in " if "synthetic" in run.source else ""
     return (
         f"{line}quick {_shown(run.test_accuracy[-1])} ({epochs} epoch{'s' * (epochs != 1)}, "
-        f"{images:,} {stand_in}images) | full run {_shown(full[0]) if full else '-'}"
+        f"{images:,} {stand_in}images) | full run {_shown(mean_accuracy(full)) if full else '-'}"
     )
 
 
