@@ -12,6 +12,7 @@ import torch
 
 from ._paths import folder, write_atomically
 from .batches import generators_of
+from .compute import seed_device
 from .fingerprints import differences, run_settings
 from .history import History, current_execution
 from .say import Text
@@ -106,6 +107,7 @@ class Resumable:
             part.load_state_dict(state[key])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
+        seed_device(state["history"]["seed"], self.device)  # the file may be another device's
         torch.set_rng_state(state["rng"])
         if "cuda_rng" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)

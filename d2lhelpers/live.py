@@ -192,7 +192,7 @@ def _weights(module: nn.Conv2d | nn.Linear) -> dict[str, dict]:
 
 def _pack(tensor: Tensor) -> dict[str, str | float]:
     """Numbers as 16-bit integers times a scale: an error below 1/65,000 of the largest."""
-    values = tensor.detach().double().cpu().numpy().ravel()
+    values = tensor.detach().cpu().double().numpy().ravel()  # an Apple GPU has no double
     scale = max(float(np.abs(values).max()), 1e-12) / 32767
     whole = np.round(values / scale).astype("<i2")
     return {"data": base64.b64encode(whole.tobytes()).decode(), "scale": scale}

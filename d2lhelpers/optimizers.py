@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import is_tensor, nn
 from torch.optim import lr_scheduler
 
 from .say import Text
@@ -58,6 +58,15 @@ def check_optimizer(net: nn.Module, optimizer) -> None:
             )
         )
     _check_parameters(net, optimizer)
+
+
+def move_state(optimizer: torch.optim.Optimizer) -> None:
+    """Bring an optimiser's state to where its parameters are: Adagrad makes it in advance."""
+    for parameter, state in getattr(optimizer, "state", {}).items():
+        tensors = [value for key, value in state.items() if key != "step" and is_tensor(value)]
+        if any(value.device != parameter.device for value in tensors):
+            optimizer.load_state_dict(optimizer.state_dict())  # which moves all as each needs it
+            return
 
 
 def _check_parameters(net: nn.Module, optimizer) -> None:

@@ -35,7 +35,7 @@ from .extras import Extras
 from .history import History
 from .metrics import correct_mask
 from .nets import count_parameters
-from .optimizers import check_optimizer, check_schedule
+from .optimizers import check_optimizer, check_schedule, move_state
 from .preflight import check_data, empty, first_batches, rehearse
 from .say import Text, is_interactive, say
 from .untouched import in_training_mode, random_state_kept, weights_in
@@ -143,6 +143,7 @@ def train(
         if optimizer is None:
             optimizer = torch.optim.SGD(net.parameters(), lr=lr)
         check_optimizer(net, optimizer)
+        move_state(optimizer)
         check_schedule(schedule, optimizer, epochs, count_batches(data.train), resumes=resumes)
         compute = Compute(device, precision).fitted(net, X, weights_too=True)
         rehearse(net, data, batches, loss, compute)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -567,6 +568,23 @@ def test_what_no_checkpoint_can_hold_is_said_before_training(tmp_path):
             checkpoint=tmp_path / "c.pt",
         )  # fmt: skip
     assert has_weights(net, before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_run_of_the_cpu_resumes_alike_on_a_gpu_each_time(tmp_path):
+    def run(path, device, batches=100):
+        net = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(16, 3))
+        stop_after(net, batches)
+        return d2l.train(net, toy_data(), epochs=3, lr=0.1, checkpoint=path, device=device)
+
+    with pytest.raises(Stop):
+        run(tmp_path / "c.pt", "cpu", batches=4)
+    runs = []
+    for i in range(2):
+        torch.cuda.manual_seed(i)  # whatever was done there before
+        path = Path(shutil.copy(tmp_path / "c.pt", tmp_path / f"{i}.pt"))
+        runs.append(run(path, "cuda"))
+    assert runs[0].train_loss == pytest.approx(runs[1].train_loss)
 
 
 def test_another_machine_resumes_in_its_own_folder(tmp_path, monkeypatch):

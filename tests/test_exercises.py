@@ -417,6 +417,16 @@ def test_random_numbers_stay_as_they_were(number):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize("number", exercises.EXERCISES)
+def test_another_default_device_is_no_matter(number):
+    answer = solved(number)
+    torch.set_default_device("meta")
+    try:
+        assert exercises.judge(number, answer)[0] is True
+    finally:
+        torch.set_default_device(None)
+
+
 def test_hint_and_solution_on_request(capsys):
     d2l.hint("1.3")
     assert "逐个相乘再求和" in capsys.readouterr().out

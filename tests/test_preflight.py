@@ -15,7 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sequenti
 from toys import has_weights, numbers, toy_data, toy_net, weights
 
 import d2lhelpers as d2l
-from d2lhelpers.optimizers import check_schedule
+from d2lhelpers.optimizers import check_schedule, move_state
 
 pytestmark = pytest.mark.usefixtures("runs_folder")
 
@@ -372,6 +372,22 @@ def test_an_optimizer_that_needs_a_closure_is_refused():
 def two_layers():
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_state_made_in_advance_is_brought_to_where_the_parameters_are():
+    parameter = nn.Parameter(torch.ones(2, device="meta"))
+    optimizer = torch.optim.Adagrad([parameter])
+    optimizer.state[parameter]["sum"] = torch.zeros(2)  # as if it had been made on the CPU
+    move_state(optimizer)
+    state = optimizer.state[parameter]
+    assert (state["sum"].device.type, state["step"].device.type) == ("meta", "cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_an_optimizer_with_state_from_the_start_trains_on_a_gpu():
+    net = toy_net()
+    optimizer = torch.optim.Adagrad(net.parameters())
+    assert d2l.train(net, toy_data(), epochs=1, optimizer=optimizer, device="cuda").epochs == 1
 
 
 def test_an_optimizer_made_before_a_layer_was_replaced_is_refused():

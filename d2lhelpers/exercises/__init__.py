@@ -92,8 +92,8 @@ def judge(number: str, answer: Any) -> tuple[bool | None, Text]:
     exercise = _find(number)
     if answer is ...:
         return None, Text("", "")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # all checks run on the CPU
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # where all checks run
+        torch.default_generator.manual_seed(0)
         try:
             exercise.check(answer)
         except Unanswered:
