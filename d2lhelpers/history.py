@@ -168,15 +168,6 @@ def _short(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "diverged"
 
 
-def mean_text(mean: float, deviation: float | None = None) -> str:
-    """As tables show a mean over seeds.
-
-    >>> mean_text(0.5, 0.25), mean_text(0.5)
-    ('0.5000 ± 0.2500', '0.5000')
-    """
-    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
-
-
 def check_runs(runs: Mapping[str, History]) -> None:
     if not runs:
         raise ValueError(

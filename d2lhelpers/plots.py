@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._style import COLOURS, MARKERS, WIDEST, describe_figure, set_heading
-from .history import History, check_runs, curves_of, mean_text
-from .results import Result, deviation, mean_accuracy, median_seconds
+from .history import History, check_runs, curves_of
+from .results import Result, deviation, mean_accuracy, mean_text, median_seconds
 from .say import Text
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._paths import project_folder
-from .history import History, check_runs, mean_text
+from .history import History, check_runs
 from .say import Text
 
 if TYPE_CHECKING:
@@ -248,3 +248,12 @@ def _mean(values: Sequence[float]) -> str:
     if len(values) < 2:
         return "".join(map(mean_text, values))
     return mean_text(statistics.mean(values), statistics.stdev(values))
+
+
+def mean_text(mean: float, deviation: float | None = None) -> str:
+    """As tables show a mean over seeds.
+
+    >>> mean_text(0.5, 0.25), mean_text(0.5)
+    ('0.5000 ± 0.2500', '0.5000')
+    """
+    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._paths import project_folder, write_atomically
-from ..history import History, mean_text
+from ..history import History
 from ..results import (
     RESULT_COLUMNS,
     Result,
@@ -15,6 +15,7 @@ from ..results import (
     deviation,
     have_one_recipe,
     mean_accuracy,
+    mean_text,
     median_seconds,
     read_results,
     results_file,
