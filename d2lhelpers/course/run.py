@@ -22,6 +22,7 @@ from .notebooks import (
     NotebookFailure,
     build_folder,
     headline_names,
+    notebooks,
     parameters_of,
     read_notebook,
     save_outputs,
@@ -115,13 +116,13 @@ def run_notebook(
     token = secrets.token_hex(8)
     start = time.perf_counter()
     execute(path, values, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
-    return Outcome(path, time.perf_counter() - start, executed, _runs_of(token, path.stem))
+    return Outcome(path, time.perf_counter() - start, executed, _runs_of(token))
 
 
-def _runs_of(token: str, chapter: str) -> list[History]:
-    """The chapter's training runs in one execution, oldest first."""
+def _runs_of(token: str) -> list[History]:
+    """The training runs of one execution, under whatever names, oldest first."""
     runs = []
-    for path in (folder("runs") / chapter).rglob("run.json"):
+    for path in folder("runs").rglob("run.json"):
         with contextlib.suppress(OSError, ValueError):  # another program's, or cut short
             run = History.read(path)
             if run.execution == token:
@@ -225,13 +226,46 @@ class _Pool:
 def run_full(paths: Iterable[Path], report=print) -> None:
     """Redo stored outputs, ``results.csv`` and the README's table on full data.
 
-    They are kept as runs succeed; a failed run changes none of them.
+    They are kept as runs succeed; a failed run changes none of them. Of a notebook that is none of
+    the course's, a copy for instance, only the outputs are stored.
+
+    Raises:
+        NotebookFailure: a notebook failed, or what it trained is no result.
     """
+    course = [path.resolve() for path in notebooks()]
     for path in paths:
         outcome = run_notebook(path, Values({}, {}), build_folder() / FULL / path.name)
+        _refuse_stand_ins(outcome)
         save_outputs(outcome.executed, path)
-        keep_results(outcome.runs, instead_of=path.stem)
+        if path.resolve() in course:
+            own = [run for run in outcome.runs if run.name.startswith(f"{path.stem}/")]
+            keep_results(own, instead_of=path.stem)
+        else:
+            say(
+                zh=f"{path} 不是课程的笔记本：输出存进了它自己，results.csv 没有动。",
+                en=f"{path} is none of the course's notebooks: its outputs are stored in it, and "
+                "results.csv was left alone.",
+            )
         report(_summary(outcome))
+
+
+def _refuse_stand_ins(outcome: Outcome) -> None:
+    if names := sorted({run.name for run in outcome.runs if _is_of_stand_ins(run)}):
+        raise NotebookFailure(
+            Text(
+                zh=f"{outcome.path.name}：有些训练用的是合成的替代数据（{', '.join(names)}），"
+                '不是结果，所以什么也没有保存。把 SOURCE 改回 "auto" 或 "real"，再运行一次。'
+                f"执行后的副本在 {outcome.executed}。",
+                en=f"{outcome.path.name}: some of it was trained on synthetic stand-ins "
+                f"({', '.join(names)}). Those are no results, so nothing was stored: set SOURCE "
+                'back to "auto" or "real" and run it again. The executed copy is in '
+                f"{outcome.executed}.",
+            )
+        )
+
+
+def _is_of_stand_ins(run: History) -> bool:
+    return "synthetic" in run.source
 
 
 def _summary(outcome: Outcome) -> str:
@@ -249,7 +283,7 @@ def _quick_summary(outcome: Outcome) -> str:
         return f"{line}no training"
     full = by_variant(read_results()).get(tuple(run.name.split("/")))
     epochs, images = run.epochs, run.train_samples
-    stand_in = "stand-in " if "synthetic" in run.source else ""
+    stand_in = "stand-in " if _is_of_stand_ins(run) else ""
     return (
         f"{line}quick {_shown(run.test_accuracy[-1])} ({epochs} epoch{'s' * (epochs != 1)}, "
         f"{images:,} {stand_in}images) | full run {_shown(mean_accuracy(full)) if full else '-'}"

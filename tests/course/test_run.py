@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 import wide
+from records import record
 
 from d2lhelpers import __main__ as command
 from d2lhelpers import results
@@ -20,7 +22,6 @@ from d2lhelpers._paths import folder, project_folder
 from d2lhelpers.course import notebooks as files
 from d2lhelpers.course import parameters, run
 from d2lhelpers.course import results as kept
-from d2lhelpers.history import History
 from d2lhelpers.results import mean_accuracy
 from d2lhelpers.say import use_language
 from d2lhelpers.sources import Found
@@ -198,32 +199,32 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
 
 @pytest.fixture
 def trained(small_course, monkeypatch):
-    """Runs of notebooks without a kernel: each is noted, has three results, and 02_bad fails."""
+    """Runs of notebooks without a kernel: each is noted, has three results, and 02_bad fails.
+
+    More of what a notebook trained can be put into ``trained.more``.
+    """
     markers = "<!-- results: start -->\n<!-- results: end -->\n"
     (small_course / "README.md").write_text(markers, encoding="utf-8")
     monkeypatch.setattr(run, "source_at_hand", lambda: "real")
-    ran = []
+    noted = SimpleNamespace(ran=[], more=[])
 
     def execute(path, parameters, executed):
-        ran.append((path.stem, parameters))
+        noted.ran.append((path.stem, parameters))
         if path.stem == "02_bad":
             raise files.NotebookFailure("02_bad.ipynb: cell 2 of 2 failed")
         executed.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, executed)
-        record = {"name": f"{path.stem}/Net/plain", "source": "MNIST", "device": "CPU"}
-        record |= {"parameters": 1, "multiply_adds": 1}
-        record |= {"train_samples": 8, "train_loss": [1.0], "seconds": [1.0]}
-        record |= {"precision": "float32", "log_dir": "", "started": 0.0, "test_accuracy": [0.5]}
-        return run.Outcome(path, 1.0, executed, [History(**record, seed=seed) for seed in range(3)])
+        runs = [record(f"{path.stem}/Net/plain", seed) for seed in range(3)]
+        return run.Outcome(path, 1.0, executed, runs + noted.more)
 
     monkeypatch.setattr(run, "run_notebook", execute)
-    return ran
+    return noted
 
 
 def test_a_full_run_stores_outputs_and_results(small_course, trained):
     path = small_course / "notebooks" / "01_good.ipynb"
     assert command.main(["run", "--full", str(path)]) == 0
-    assert trained == [(path.stem, NOTHING)]
+    assert trained.ran == [(path.stem, NOTHING)]
     assert [row.seed for row in results.read_results()] == [0, 1, 2]
     assert "(3 seeds)" in (small_course / "README.md").read_text(encoding="utf-8")
     assert files.outputs_are_current(files.read_notebook(path))
@@ -239,9 +240,52 @@ def test_a_failed_run_changes_nothing_and_keeps_what_went_before(small_course, t
     assert paths[1].read_bytes() == before
 
 
+def stored(course):
+    """All that a full run may change."""
+    files = [*course.glob("*/*.ipynb"), course / "README.md", results.results_file()]
+    return {path: path.read_bytes() for path in files if path.exists()}
+
+
+def test_only_a_chapter_s_own_runs_are_results(small_course, trained):
+    trained.more = [record(name) for name in ("scratch", "02_bad/Net/plain", "01_good_2/Net/plain")]
+    path = small_course / "notebooks" / "01_good.ipynb"
+    assert command.main(["run", "--full", str(path)]) == 0
+    assert {row.chapter for row in results.read_results()} == {"01_good"}
+
+
+@pytest.mark.parametrize("name", ["01_good/Net/plain", "scratch"])
+def test_what_was_trained_on_stand_ins_is_not_stored(small_course, trained, capsys, name):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    assert command.main(["run", "--full", str(path)]) == 0
+    trained.more, before = (
+        [record(name, source="synthetic stand-in for MNIST")],
+        stored(small_course),
+    )
+    assert command.main(["run", "--full", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "01_good.ipynb" in error and name in error and "SOURCE" in error
+    assert stored(small_course) == before
+
+
+def test_a_copy_of_a_notebook_changes_no_results(small_course, trained, capsys):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    (small_course / "copies").mkdir()
+    copies = [small_course / name for name in ("copies/01_good.ipynb", "notebooks/mine.ipynb")]
+    for copy in copies:
+        shutil.copy(path, copy)
+    before = stored(small_course)
+    assert command.main(["run", "--full", *map(str, copies)]) == 0
+    assert {path for path, now in stored(small_course).items() if before[path] != now} == {*copies}
+    said = capsys.readouterr().out
+    assert all(f"{copy} is none" in said for copy in copies) and "results.csv" in said
+
+
 @pytest.mark.slow
 def test_only_what_the_notebook_trained_counts(small_course, monkeypatch):
-    """Not another process's run of the same name at the same time, nor what is no record."""
+    """Not another process's run of the same name at the same time, nor what is no record.
+
+    Runs of other names count, as in a copy of a chapter under a name of its own.
+    """
     path = small_course / "notebooks" / "01_good.ipynb"
     code = """
 import os, pathlib
@@ -263,7 +307,11 @@ for i, text in enumerate(("", "[]", "{}", "{\\"execution\\": 1}", "\\ud800")):
     monkeypatch.chdir(small_course)
     monkeypatch.setenv("D2L_RUNS", "mine")
     outcome = run.run_notebook(path, NOTHING, small_course / "build" / path.name)
-    assert [run.name for run in outcome.runs] == ["01_good/Net/plain"]
+    assert [run.name for run in outcome.runs] == [
+        "01_good/Net/plain",
+        "scratch",
+        "02_other/Net/plain",
+    ]
     assert (small_course / "mine" / "scratch").exists()  # relative to where the command was given
 
 
