@@ -36,7 +36,8 @@ def execute(
         seconds: how long one cell may take.
 
     Raises:
-        NotebookFailure: a cell raised an error or took too long, or the kernel died.
+        NotebookFailure: a cell raised an error, left the notebook or took too long, or the kernel
+            died.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError
@@ -78,8 +79,20 @@ def execute(
         )
         detail = str(error)
     else:
-        return
+        if _was_whole(executed):
+            return
+        what = Text(
+            zh="提前退出，不算完整执行；请去掉 sys.exit 这样的调用",
+            en="left the notebook, which is no whole execution; take out that call of sys.exit",
+        )
+        detail = "SystemExit"
     raise NotebookFailure(_describe(path, executed, what, detail))
+
+
+def _was_whole(executed: Path) -> bool:
+    """Whether all cells have ended well; to papermill ``sys.exit(0)`` is no failure."""
+    cells = read_notebook(executed).cells
+    return all(cell.metadata.papermill.status == "completed" for cell in cells)
 
 
 def _write_with(later: Mapping[str, dict], path: Path, copy: Path) -> None:

@@ -79,7 +79,7 @@ def own_parameters(path: Path, notebook: nbformat.NotebookNode) -> dict:
     """
     try:
         return parameters_of(notebook)
-    except Exception as error:  # whatever was written there
+    except (Exception, SystemExit) as error:  # whatever was written there
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(
             Text(
@@ -109,7 +109,8 @@ def run_notebook(
         seconds: how long one cell may take.
 
     Raises:
-        NotebookFailure: a cell raised an error or took too long, or the kernel died.
+        NotebookFailure: a cell raised an error, left the notebook or took too long, or the kernel
+            died.
         ValueError: a parameter that the notebook does not have, or a value of another type.
     """
     check_parameters(own_parameters(path, read_notebook(path)), values.parameters)
@@ -236,11 +237,13 @@ def run_full(paths: Iterable[Path], report=print) -> None:
     for path in paths:
         outcome = run_notebook(path, Values({}, {}), build_folder() / FULL / path.name)
         _refuse_stand_ins(outcome)
-        save_outputs(outcome.executed, path)
         if path.resolve() in course:
             own = [run for run in outcome.runs if run.name.startswith(f"{path.stem}/")]
+            _refuse_to_lose_rows(path, own)
+            save_outputs(outcome.executed, path)
             keep_results(own, instead_of=path.stem)
         else:
+            save_outputs(outcome.executed, path)
             say(
                 zh=f"{path} 不是课程的笔记本：输出存进了它自己，results.csv 没有动。",
                 en=f"{path} is none of the course's notebooks: its outputs are stored in it, and "
@@ -260,6 +263,20 @@ def _refuse_stand_ins(outcome: Outcome) -> None:
                 f"({', '.join(names)}). Those are no results, so nothing was stored: set SOURCE "
                 'back to "auto" or "real" and run it again. The executed copy is in '
                 f"{outcome.executed}.",
+            )
+        )
+
+
+def _refuse_to_lose_rows(path: Path, runs: Iterable[History]) -> None:
+    has_rows = any(row.chapter == path.stem for row in read_results())
+    if has_rows and not any(run.test_accuracy for run in runs):
+        raise NotebookFailure(
+            Text(
+                zh=f"{path.name}：这次没有训练出任何结果，而 results.csv 里有这一章的行，所以什么"
+                "也没有保存。看看训练的单元格还在不在；如果确实不再训练，先删去那些行。",
+                en=f"{path.name}: this run trained nothing that has a result, but results.csv has "
+                "rows of the chapter, so nothing was stored. See that its training cells are "
+                "there; if none are meant to be, delete those rows first.",
             )
         )
 

@@ -201,12 +201,12 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
 def trained(small_course, monkeypatch):
     """Runs of notebooks without a kernel: each is noted, has three results, and 02_bad fails.
 
-    More of what a notebook trained can be put into ``trained.more``.
+    More of what a notebook trained can be put into ``trained.more``, and other seeds be chosen.
     """
     markers = "<!-- results: start -->\n<!-- results: end -->\n"
     (small_course / "README.md").write_text(markers, encoding="utf-8")
     monkeypatch.setattr(run, "source_at_hand", lambda: "real")
-    noted = SimpleNamespace(ran=[], more=[])
+    noted = SimpleNamespace(ran=[], more=[], seeds=(0, 1, 2))
 
     def execute(path, parameters, executed):
         noted.ran.append((path.stem, parameters))
@@ -214,7 +214,7 @@ def trained(small_course, monkeypatch):
             raise files.NotebookFailure("02_bad.ipynb: cell 2 of 2 failed")
         executed.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, executed)
-        runs = [record(f"{path.stem}/Net/plain", seed) for seed in range(3)]
+        runs = [record(f"{path.stem}/Net/plain", seed) for seed in noted.seeds]
         return run.Outcome(path, 1.0, executed, runs + noted.more)
 
     monkeypatch.setattr(run, "run_notebook", execute)
@@ -278,6 +278,30 @@ def test_a_copy_of_a_notebook_changes_no_results(small_course, trained, capsys):
     assert {path for path, now in stored(small_course).items() if before[path] != now} == {*copies}
     said = capsys.readouterr().out
     assert all(f"{copy} is none" in said for copy in copies) and "results.csv" in said
+
+
+def test_a_chapter_that_trained_nothing_keeps_its_rows(small_course, trained, capsys):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    trained.seeds = ()
+    assert command.main(["run", "--full", str(path)]) == 0  # it had no rows
+    trained.seeds = (0, 1, 2)
+    assert command.main(["run", "--full", str(path)]) == 0
+    trained.seeds, before = (), stored(small_course)
+    assert command.main(["run", "--full", str(path)]) == 1
+    assert "01_good.ipynb" in capsys.readouterr().err
+    assert stored(small_course) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("status", "after"), [("", ["print('never')"]), ("0", []), ("3", ["print('never')"])]
+)
+def test_a_notebook_that_leaves_early_is_a_failure(small_course, status, after):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    leave = f"import sys\nsys.exit({status})"
+    nbformat.write(notebook_of("EPOCHS = 1", leave, *after, tags=[(0, "parameters")]), path)
+    with pytest.raises(files.NotebookFailure, match=r"(?s)01_good\.ipynb: cell 2 of .*SystemExit"):
+        run.run_notebook(path, NOTHING, small_course / "build" / path.name)
 
 
 @pytest.mark.slow
@@ -434,8 +458,8 @@ def damage_results(course):
     (course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
 
 
-def damage_parameters(course):
-    notebook = notebook_of("EPOCHS = = 1", tags=[(0, "parameters")])
+def damage_parameters(course, source="EPOCHS = = 1"):
+    notebook = notebook_of(source, tags=[(0, "parameters")])
     nbformat.write(notebook, course / "notebooks" / "01_good.ipynb")
 
 
@@ -446,6 +470,11 @@ def put_a_file_in_place_of_work(course):
 IN_THE_WAY = {
     "a folder as a notebook": (lambda course: None, ["run", "notebooks"], "notebooks"),
     "no syntax": (damage_parameters, ["run", "notebooks/01_good.ipynb"], "01_good.ipynb"),
+    "an exit": (
+        lambda course: damage_parameters(course, "raise SystemExit(3)"),
+        ["run", "notebooks/01_good.ipynb"],
+        "01_good.ipynb",
+    ),
     "semicolons": (damage_results, ["run", "notebooks/01_good.ipynb"], "results.csv"),
     "results": (damage_results, ["results"], "results.csv"),
     "no place to export to": (
