@@ -11,6 +11,7 @@ from ._paths import folder, project_folder
 from .course import run, stamp
 from .course.editions import open_lab
 from .course.export import export
+from .course.full import run_full
 from .course.notebooks import NotebookFailure, build_folder, notebooks
 from .course.parameters import parse_value
 from .course.results import update_readme
@@ -134,6 +135,7 @@ def _run(options) -> int:
                 en="-p is for quick runs: a full run stores results of the notebook's own values.",
             )
         )
+    run.check_copies(paths, build_folder() / (run.FULL if options.full else run.QUICK))
     read_results()  # a damaged file is said now, not after hours
     _check_writable(*([*paths, results_file()] if options.full else []))
     return _run_full(paths) if options.full else _run_quick(paths, options)
@@ -145,7 +147,7 @@ def _run_quick(paths: list[Path], options) -> int:
         jobs = run.quick_jobs(paths, given.get("SOURCE") or run.source_at_hand(), given)
     except ValueError as error:
         raise _CannotError(error) from None
-    copies, logs = _seen_from_here(build_folder() / "notebooks"), _seen_from_here(folder("runs"))
+    copies, logs = _seen_from_here(build_folder() / run.QUICK), _seen_from_here(folder("runs"))
     say(
         zh="快速运行：quick 后面是这次的测试准确率，图像少，训练短；full run 后面是保存的完整运行的"
         f"平均值，那才是结果。执行后的副本在 {copies}，日志在 {logs}。",
@@ -170,7 +172,7 @@ def _run_full(paths: list[Path]) -> int:
         )
         return 1
     try:
-        run.run_full(paths, report=_say)
+        run_full(paths, report=_say)
     except (NotebookFailure, ValueError) as failure:
         print(failure, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Running notebooks: quickly to see that they work, fully to store outputs and results."""
+"""Running notebooks, quickly to see that they work; ``full`` stores outputs and results."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ from .notebooks import (
     notebooks,
     parameters_of,
     read_notebook,
-    save_outputs,
 )
 from .parameters import Values, check_parameters, quick_parameters
-from .results import keep_results
 
 if TYPE_CHECKING:
     import nbformat
@@ -37,8 +35,8 @@ AT_ONCE = 2
 """Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
 on two cores two notebooks with one thread each take little more than half the time."""
 
-FULL = "full"
-"""Folder for copies of full runs: a quick run beside one leaves them alone."""
+QUICK, FULL = "notebooks", "full"
+"""Folders for executed copies: a quick run beside a full one leaves its copies alone."""
 
 QUICK_SECONDS, FULL_SECONDS = 1800, 8 * 3600
 """How long one cell may take; far beyond what it needs on a slow machine."""
@@ -131,6 +129,41 @@ def _runs_of(token: str) -> list[History]:
     return sorted(runs, key=lambda run: run.started)
 
 
+def check_copies(paths: Iterable[Path], copies: Path) -> None:
+    """Refuse notebooks whose executed copies would take each other's place, or a notebook's.
+
+    Args:
+        paths: the notebooks.
+        copies: folder for the executed copies, which have the names of the notebooks.
+
+    Raises:
+        ValueError: two have one file name, or a copy would be written over a notebook.
+    """
+    of_name: dict[str, Path] = {}
+    originals = {path.resolve() for path in [*paths, *notebooks()]}
+    for path in paths:
+        other = of_name.setdefault(path.name.casefold(), path)  # to macOS and Windows one name
+        if other is not path:
+            raise ValueError(
+                Text(
+                    zh=f"{other} 和 {path} 的文件名相同，执行后的副本会互相覆盖：请分两次运行，"
+                    "或者改一个名字。",
+                    en=f"{other} and {path} have one file name, so their executed copies would "
+                    "overwrite each other: run them one after the other, or rename one.",
+                )
+            )
+        if (copies / path.name).resolve() in originals:
+            raise ValueError(
+                Text(
+                    zh=f"{path} 执行后的副本会写进 {copies}，盖掉那里的笔记本：请把 D2L_BUILD 设成"
+                    "别的目录，或者把笔记本复制到别处再运行。",
+                    en=f"the executed copy of {path} goes to {copies} and would overwrite the "
+                    "notebook there: set D2L_BUILD to another folder, or run a copy of the "
+                    "notebook elsewhere.",
+                )
+            )
+
+
 def quick_jobs(
     paths: Iterable[Path], source: str, parameters: Mapping | None = None
 ) -> dict[Path, Values]:
@@ -163,7 +196,7 @@ def run_quick(jobs: Mapping[Path, Values], report=print) -> list[NotebookFailure
         What failed; a failure does not keep the other notebooks from being executed.
     """
     failures = []
-    for path, result in zip(jobs, quick_runs(jobs, build_folder() / "notebooks"), strict=True):
+    for path, result in zip(jobs, quick_runs(jobs, build_folder() / QUICK), strict=True):
         if isinstance(result, NotebookFailure):
             failures.append(result)
             report(f"{path.stem:<20} 失败 failed")
@@ -224,68 +257,11 @@ class _Pool:
             time.sleep(0.1)
 
 
-def run_full(paths: Iterable[Path], report=print) -> None:
-    """Redo stored outputs, ``results.csv`` and the README's table on full data.
-
-    They are kept as runs succeed; a failed run changes none of them. Of a notebook that is none of
-    the course's, a copy for instance, only the outputs are stored.
-
-    Raises:
-        NotebookFailure: a notebook failed, or what it trained is no result.
-    """
-    course = [path.resolve() for path in notebooks()]
-    for path in paths:
-        outcome = run_notebook(path, Values({}, {}), build_folder() / FULL / path.name)
-        _refuse_stand_ins(outcome)
-        if path.resolve() in course:
-            own = [run for run in outcome.runs if run.name.startswith(f"{path.stem}/")]
-            _refuse_to_lose_rows(path, own)
-            save_outputs(outcome.executed, path)
-            keep_results(own, instead_of=path.stem)
-        else:
-            save_outputs(outcome.executed, path)
-            say(
-                zh=f"{path} 不是课程的笔记本：输出存进了它自己，results.csv 没有动。",
-                en=f"{path} is none of the course's notebooks: its outputs are stored in it, and "
-                "results.csv was left alone.",
-            )
-        report(_summary(outcome))
-
-
-def _refuse_stand_ins(outcome: Outcome) -> None:
-    if names := sorted({run.name for run in outcome.runs if _is_of_stand_ins(run)}):
-        raise NotebookFailure(
-            Text(
-                zh=f"{outcome.path.name}：有些训练用的是合成的替代数据（{', '.join(names)}），"
-                '不是结果，所以什么也没有保存。把 SOURCE 改回 "auto" 或 "real"，再运行一次。'
-                f"执行后的副本在 {outcome.executed}。",
-                en=f"{outcome.path.name}: some of it was trained on synthetic stand-ins "
-                f"({', '.join(names)}). Those are no results, so nothing was stored: set SOURCE "
-                'back to "auto" or "real" and run it again. The executed copy is in '
-                f"{outcome.executed}.",
-            )
-        )
-
-
-def _refuse_to_lose_rows(path: Path, runs: Iterable[History]) -> None:
-    has_rows = any(row.chapter == path.stem for row in read_results())
-    if has_rows and not any(run.test_accuracy for run in runs):
-        raise NotebookFailure(
-            Text(
-                zh=f"{path.name}：这次没有训练出任何结果，而 results.csv 里有这一章的行，所以什么"
-                "也没有保存。看看训练的单元格还在不在；如果确实不再训练，先删去那些行。",
-                en=f"{path.name}: this run trained nothing that has a result, but results.csv has "
-                "rows of the chapter, so nothing was stored. See that its training cells are "
-                "there; if none are meant to be, delete those rows first.",
-            )
-        )
-
-
-def _is_of_stand_ins(run: History) -> bool:
+def is_of_stand_ins(run: History) -> bool:
     return "synthetic" in run.source
 
 
-def _summary(outcome: Outcome) -> str:
+def summary(outcome: Outcome) -> str:
     """One line on a full run: time, the headline's test accuracy, where the copy is."""
     run = headline(outcome)
     accuracy = f"test accuracy {_shown(run.test_accuracy[-1])}" if run else "no training"
@@ -300,7 +276,7 @@ def _quick_summary(outcome: Outcome) -> str:
         return f"{line}no training"
     full = by_variant(read_results()).get(tuple(run.name.split("/")))
     epochs, images = run.epochs, run.train_samples
-    stand_in = "stand-in " if _is_of_stand_ins(run) else ""
+    stand_in = "stand-in " if is_of_stand_ins(run) else ""
     return (
         f"{line}quick {_shown(run.test_accuracy[-1])} ({epochs} epoch{'s' * (epochs != 1)}, "
         f"{images:,} {stand_in}images) | full run {_shown(mean_accuracy(full)) if full else '-'}"

@@ -19,8 +19,8 @@ from records import record
 from d2lhelpers import __main__ as command
 from d2lhelpers import results
 from d2lhelpers._paths import folder, project_folder
+from d2lhelpers.course import full, parameters, run
 from d2lhelpers.course import notebooks as files
-from d2lhelpers.course import parameters, run
 from d2lhelpers.course import results as kept
 from d2lhelpers.results import mean_accuracy
 from d2lhelpers.say import use_language
@@ -126,10 +126,10 @@ def test_quick_mode_of_every_notebook(quick_runs):
     assert quick_runs.returncode == 0, quick_runs.stdout + quick_runs.stderr
     lines = [line for line in quick_runs.stdout.splitlines() if " quick 0." in line]
     assert [line.split()[0] for line in lines] == [path.stem for path in files.notebooks()]
-    full = {
+    stored = {
         rows[0].chapter: f"full run {mean_accuracy(rows):.4f}" for rows in kept.headlines()[::-1]
     }
-    assert all(full[line.split()[0]] in line for line in lines)
+    assert all(stored[line.split()[0]] in line for line in lines)
     for path in files.notebooks():
         executed = files.read_notebook(files.build_folder() / "notebooks" / path.name)
         outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
@@ -182,7 +182,7 @@ def test_full_run_stores_outputs_and_notices_changed_code(small_course):
     path = small_course / "notebooks" / "01_good.ipynb"
     (small_course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
     assert not files.outputs_are_current(files.read_notebook(path))
-    run.run_full([path], report=lambda line: None)
+    full.run_full([path], report=lambda line: None)
     stored = files.read_notebook(path)
     assert [cell.id for cell in stored.cells] == ["c0", "c1"]
     assert stored.cells[1].outputs[0].text == "16 auto\n"
@@ -217,7 +217,7 @@ def trained(small_course, monkeypatch):
         runs = [record(f"{path.stem}/Net/plain", seed) for seed in noted.seeds]
         return run.Outcome(path, 1.0, executed, runs + noted.more)
 
-    monkeypatch.setattr(run, "run_notebook", execute)
+    monkeypatch.setattr(full, "run_notebook", execute)
     return noted
 
 
@@ -501,6 +501,42 @@ def test_what_is_in_the_way_is_a_line_that_names_it(small_course, monkeypatch, c
         use_language(language)
     error = capsys.readouterr().err
     assert named in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("mode", [[], ["--full"]], ids=["quick", "full"])
+@pytest.mark.parametrize("second", ["b/same.ipynb", "b/Same.ipynb", "./a/same.ipynb"])
+def test_notebooks_whose_copies_would_collide_are_named(
+    small_course, trained, monkeypatch, capsys, mode, second
+):
+    monkeypatch.chdir(small_course)
+    for path in map(Path, ("a/same.ipynb", second)):
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy("notebooks/01_good.ipynb", path)
+    assert command.main(["run", *mode, "a/same.ipynb", second]) == 2
+    assert f"{Path('a/same.ipynb')} and {Path(second)}" in capsys.readouterr().err
+    assert trained.ran == []
+
+
+@pytest.mark.parametrize(
+    ("build", "mode", "given"),
+    [
+        (".", [], "notebooks/01_good.ipynb"),
+        (".", [], "mine/01_good.ipynb"),
+        ("build", [], "build/notebooks/01_good.ipynb"),
+        ("build", ["--full"], "build/full/01_good.ipynb"),
+    ],
+)
+def test_no_executed_copy_is_written_over_a_notebook(
+    small_course, trained, monkeypatch, capsys, build, mode, given
+):
+    monkeypatch.chdir(small_course)
+    monkeypatch.setenv("D2L_BUILD", build)
+    Path(given).parent.mkdir(parents=True, exist_ok=True)
+    if not Path(given).exists():
+        shutil.copy("notebooks/01_good.ipynb", given)
+    assert command.main(["run", *mode, given]) == 2
+    assert str(Path(given)) in capsys.readouterr().err
+    assert trained.ran == []
 
 
 def test_a_full_run_takes_no_parameters(small_course, capsys):
