@@ -144,6 +144,7 @@ def _run(options) -> int:
 def _run_quick(paths: list[Path], options) -> int:
     given = {name: parse_value(text) for name, text in options.parameters}
     try:
+        run.quick_jobs(paths, "auto", given)  # refuses what is mistyped before data are fetched
         jobs = run.quick_jobs(paths, given.get("SOURCE") or run.source_at_hand(), given)
     except ValueError as error:
         raise _CannotError(error) from None

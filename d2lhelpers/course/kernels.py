@@ -44,12 +44,11 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    _write_with(values.later, path, executed)
+    _write_with(values, path, executed)
     try:
         papermill.execute_notebook(
             executed.absolute(),
             executed.absolute(),
-            values.parameters,
             engine_name=_engine(),
             copy=executed.absolute(),
             request_save_on_cell_execute=False,
@@ -95,16 +94,23 @@ def _was_whole(executed: Path) -> bool:
     return all(cell.metadata.papermill.status == "completed" for cell in cells)
 
 
-def _write_with(later: Mapping[str, dict], path: Path, copy: Path) -> None:
-    """Copy a notebook, with cells that set parameters anew before those named."""
+def _write_with(values: Values, path: Path, copy: Path) -> None:
+    """Copy a notebook, with cells that set parameters where ``values`` says.
+
+    papermill's own injection knows no tuples and passes them as text.
+    """
     import nbformat
+
+    def setting(parameters: Mapping) -> nbformat.NotebookNode:
+        return nbformat.v4.new_code_cell("# Quick run\n" + assignments(parameters))
 
     notebook, cells = read_notebook(path), []
     for cell in notebook.cells:
-        if later.get(cell.id):
-            source = "# Quick run\n" + assignments(later[cell.id])
-            cells.append(nbformat.v4.new_code_cell(source, id=f"{cell.id}-quick"))
+        if values.later.get(cell.id):
+            cells.append(setting(values.later[cell.id]))
         cells.append(cell)
+        if values.parameters and "parameters" in cell.metadata.get("tags", []):
+            cells.append(setting(values.parameters))
     notebook.cells = cells
     copy.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, copy)

@@ -442,11 +442,17 @@ def test_interrupt_ends_with_a_line_and_without_kernels(small_course):
         ("LR", "-1"),
         ("SEEDS", "['a']"),
         ("SEEDS", "()"),
+        ("SEEDS", "{[1]}"),
+        ("SEEDS", "[" * 999),
+        ("LR", "+" * 99_999 + "x"),
     ],
 )
-def test_mistyped_parameters_are_refused_before_anything_runs(small_course, capsys, name, value):
+def test_mistyped_parameters_are_refused_before_anything_runs(
+    small_course, monkeypatch, capsys, name, value
+):
+    monkeypatch.setattr(run, "fetch", lambda _: pytest.fail("data were fetched"))
     path = small_course / "notebooks" / "01_good.ipynb"
-    assert command.main(["run", "-p", "SOURCE", "real", "-p", name, value, str(path)]) == 2
+    assert command.main(["run", "-p", name, value, str(path)]) == 2
     error = capsys.readouterr().err
     assert (name in error and "EPOCHS" in error) or value in error
     assert not (small_course / "build" / "notebooks").exists()
@@ -583,6 +589,19 @@ def test_a_quick_run_sets_parameters_anew_further_down(small_course):
         ]
         assert [text.strip() for text in printed] == expected
     assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_parameter_arrives_as_the_value_that_was_given(small_course):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    given = {"A": (3, 4), "B": ([0.5], [1]), "C": 7, "D": "it's\n", "E": True, "F": {1: (2,)}}
+    own = "A = (2,)\nB = ([1.0],)\nC = 5\nD = 'x'\nE = False\nF = {}"
+    notebook = notebook_of(own, "print([A, B, C, D, E, F])", tags=[(0, "parameters")])
+    nbformat.write(notebook, path)
+    outcome = run.run_notebook(path, parameters.Values(given, {}), small_course / "b" / path.name)
+    assert (
+        files.read_notebook(outcome.executed).cells[-1].outputs[0].text == f"{[*given.values()]}\n"
+    )
 
 
 @pytest.mark.parametrize("path", files.notebooks(), ids=lambda path: path.stem)
