@@ -26,6 +26,11 @@ _KINDS = {
 }
 """Types that may stand for a parameter whose own value has another; else it must be the same."""
 
+_SIZES = ("TRAIN_SIZE", "TEST_SIZE")
+
+_COUNTS = (*_SIZES, "EPOCHS", "BATCH_SIZE", "SEEDS")
+"""Parameters that are whole numbers; another one that is, LR = 1 for instance, may be a rate."""
+
 _CHOICES = {"SOURCE": ("auto", "real", "synthetic")}
 
 
@@ -44,7 +49,8 @@ def quick_parameters(
     That is ``QUICK`` and the source, as far as the notebook has such parameters, and over it what
     its metadata has under ``d2lhelpers.quick``. Under ``d2lhelpers.quick_later`` stands what
     changes further down: a headline is trained until it has learned something, the experiments
-    after it need only run. Cells that are gone, from a chapter that was cut, do not matter.
+    after it need only run. Cells and parameters that are gone, from a chapter that a reader cut, do
+    not matter, and neither do types: the reader may have written LR = 1.
 
     Args:
         notebook: any, also one without parameters.
@@ -52,20 +58,20 @@ def quick_parameters(
         given: values that stand over all of these, from the start to the end.
 
     Raises:
-        ValueError: a parameter that the notebook does not have, or a value of another type.
+        ValueError: a given parameter that the notebook does not have, or a value of another type.
     """
     own, given = parameters_of(notebook), dict(given or {})
+    check_parameters(own, given)
     metadata = notebook.metadata.get("d2lhelpers", {})
-    first, later = metadata.get("quick", {}), metadata.get("quick_later", {})
-    for values in (given, first, *later.values()):
-        check_parameters(own, values)
-    usual = QUICK | {"SOURCE": source}
-    defaults = {name: value for name, value in usual.items() if name in own}
-    kept = {
-        cell: {name: value for name, value in values.items() if name not in given}
-        for cell, values in later.items()
-    }
-    return Values(defaults | dict(first) | given, kept)
+    first = QUICK | {"SOURCE": source} | metadata.get("quick", {}) | given
+    later = metadata.get("quick_later", {})
+    return Values(
+        {name: value for name, value in first.items() if name in own},
+        {
+            cell: {name: values[name] for name in values if name in own and name not in given}
+            for cell, values in later.items()
+        },
+    )
 
 
 def assignments(values: Mapping) -> str:
@@ -83,7 +89,8 @@ def check_parameters(own: Mapping, given: Mapping) -> None:
 
     Args:
         own: names and values as the notebook has them.
-        given: names and values to be set. A whole number may stand for a fraction and for None.
+        given: names and values to be set. A whole number may stand for a fraction and for None, and
+            a fraction for a whole number that is no count.
 
     Raises:
         ValueError: one of them does not fit.
@@ -99,14 +106,25 @@ def check_parameters(own: Mapping, given: Mapping) -> None:
                     + (f" Did you mean {close[0]}?" if close else ""),
                 )
             )
-        if not _fits(own[name], value) or value not in _CHOICES.get(name, (value,)):
-            expected = "/".join(_CHOICES.get(name, ())) or _expected(own[name])
+        typical = _typical(name, own[name])
+        if not _fits(typical, value) or value not in _CHOICES.get(name, (value,)):
+            expected = "/".join(_CHOICES.get(name, ())) or _expected(typical)
             raise ValueError(
                 Text(
-                    zh=f"{name} 是 {value!r}；应为 {expected}，例如 {own[name]!r}。",
-                    en=f"{name} is {value!r}; expected {expected}, such as {own[name]!r}.",
+                    zh=f"{name} 是 {value!r}；应为 {expected}，例如 {typical!r}。",
+                    en=f"{name} is {value!r}; expected {expected}, such as {typical!r}.",
                 )
             )
+
+
+def _typical(name: str, own):
+    """A value whose kind is that of the parameter, whatever of it a reader happened to write."""
+    if isinstance(own, tuple | list | range):
+        items = [_typical(name, item) for item in own]
+        return items if isinstance(own, list) else tuple(items)
+    if type(own) is int and name in _SIZES:
+        return None
+    return float(own) if type(own) is int and name not in _COUNTS else own
 
 
 def _fits(own, value) -> bool:

@@ -26,7 +26,7 @@ from .notebooks import (
     parameters_of,
     read_notebook,
 )
-from .parameters import Values, check_parameters, quick_parameters
+from .parameters import Values, quick_parameters
 
 if TYPE_CHECKING:
     import nbformat
@@ -109,9 +109,7 @@ def run_notebook(
     Raises:
         NotebookFailure: a cell raised an error, left the notebook or took too long, or the kernel
             died.
-        ValueError: a parameter that the notebook does not have, or a value of another type.
     """
-    check_parameters(own_parameters(path, read_notebook(path)), values.parameters)
     token = secrets.token_hex(8)
     start = time.perf_counter()
     execute(path, values, executed, {"D2L_EXECUTION": token} | dict(variables or {}), seconds)
@@ -175,13 +173,18 @@ def quick_jobs(
         parameters: more values, over each notebook's own quick ones.
 
     Raises:
-        ValueError: a parameter that a notebook does not have, or a value of another type.
+        ValueError: a parameter that a notebook does not have, or a value of another type; it says
+            which notebook's.
     """
     jobs = {}
     for path in paths:
         notebook = read_notebook(path)
-        own_parameters(path, notebook)  # says which notebook it is whose cell is at fault
-        jobs[path] = quick_parameters(notebook, source, parameters)
+        own_parameters(path, notebook)
+        try:
+            jobs[path] = quick_parameters(notebook, source, parameters)
+        except ValueError as error:
+            zh, en = error.args[0]
+            raise ValueError(Text(zh=f"{path}：{zh}", en=f"{path}: {en}")) from None
     return jobs
 
 

@@ -12,6 +12,7 @@ import pytest
 from nbval.plugin import get_sanitize_patterns
 
 from d2lhelpers.course import notebooks as files
+from d2lhelpers.course.parameters import check_parameters
 from d2lhelpers.course.pictures import images_of
 
 PARAMETERS = {"EPOCHS", "BATCH_SIZE", "LR", "SEEDS", "TRAIN_SIZE", "TEST_SIZE", "SOURCE"}
@@ -137,10 +138,18 @@ def parameters_are_set_once(notebook):
 
 
 def quick_parameters_are_known(notebook):
-    """The notebook says how to run it quickly: numbers, and which seeds where it has several."""
+    """The notebook says how to run it quickly: numbers, and which seeds where it has several.
+
+    They are of the parameters' types; where a reader has edited those, nobody checks it again.
+    """
     metadata = notebook.metadata["d2lhelpers"]
     quick, later = metadata.get("quick", {}), metadata.get("quick_later", {})
     problems = [] if quick else ["no quick parameters"]
+    for values in (quick, *later.values()):
+        try:
+            check_parameters(files.parameters_of(notebook), values)
+        except ValueError as error:
+            problems.append(str(error))
     problems += sorted(later.keys() - {cell.id for cell in notebook.cells})
     for name, value in itertools.chain(*(values.items() for values in (quick, *later.values()))):
         is_number = type(value) in (int, float) and value > 0 and name != "SEEDS"
@@ -450,6 +459,7 @@ BREAKS = [
     (quick_parameters_are_known, _quick(LR="0.05")),
     (quick_parameters_are_known, _quick(SEEDS=0)),
     (quick_parameters_are_known, _quick(SEEDS=["0"])),
+    (quick_parameters_are_known, _quick(EPOCHS=1.5)),
     (quick_parameters_are_known, _quick_later("no such cell", EPOCHS=1)),
     (quick_parameters_are_known, _quick_later("verdict", EPOCH=1)),
     (findings_have_their_marks, _other_mark),

@@ -557,13 +557,37 @@ def test_a_notebook_s_own_quick_parameters():
     notebook.metadata["d2lhelpers"] = {"quick": {"LR": 1, "TRAIN_SIZE": 500}}
     quick = {"EPOCHS": 2, "TRAIN_SIZE": 500, "LR": 1}
     assert parameters.quick_parameters(notebook).parameters == quick
-    for wrong in ({"LRS": 1}, {"LR": "high"}, {"EPOCHS": 1.5}):
-        notebook.metadata["d2lhelpers"] = {"quick": wrong}
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            parameters.quick_parameters(notebook)
-    notebook.metadata["d2lhelpers"] = {"quick_later": {"c0": {"LRS": 1}}}
-    with pytest.raises(ValueError, match="LRS"):
-        parameters.quick_parameters(notebook)
+
+
+def test_a_reader_s_edits_do_not_refuse_the_notebook_s_quick_parameters():
+    notebook = notebook_of("LR = 1\nSEEDS = range(3)", "x = 1", tags=[(0, "parameters")])
+    quick = {"LR": 0.2, "SEEDS": [0], "TEST_SIZE": 600}
+    notebook.metadata["d2lhelpers"] = {"quick": quick, "quick_later": {"c1": {"TRAIN_SIZE": 8}}}
+    assert parameters.quick_parameters(notebook) == ({"LR": 0.2, "SEEDS": [0]}, {"c1": {}})
+
+
+@pytest.mark.parametrize(
+    ("own", "given"),
+    [
+        ("LR = 1", {"LR": 0.2}),
+        ("SEEDS = range(3)", {"SEEDS": [0, 5]}),
+        ("TRAIN_SIZE = 5000", {"TRAIN_SIZE": None}),
+        ("TEST_SIZE = 5000", {"TEST_SIZE": 10}),
+        ("WEIGHT_DECAY = 0", {"WEIGHT_DECAY": 5e-4}),
+        ("RATES = (1, 2)", {"RATES": (0.5,)}),
+    ],
+)
+def test_an_edited_parameter_may_be_given_all_that_it_means(own, given):
+    notebook = notebook_of(own, tags=[(0, "parameters")])
+    assert parameters.quick_parameters(notebook, given=given).parameters == given
+
+
+def test_a_refusal_names_its_notebook(small_course, capsys):
+    path, other = (small_course / "notebooks" / name for name in ("01_good.ipynb", "03_mine.ipynb"))
+    nbformat.write(notebook_of("EPOCHS = 1\nLR = 0.1", tags=[(0, "parameters")]), other)
+    assert command.main(["run", "-p", "SEEDS", "[0]", str(path), str(other)]) == 2
+    error = capsys.readouterr().err
+    assert error.count(f"{other}") == 2 and str(path) not in error
 
 
 @pytest.mark.slow
