@@ -72,13 +72,14 @@ def _make_quick(config, cells):
         source = run.source_at_hand()
     for file in {cell.parent for cell in cells}:
         try:
+            run.own_parameters(file.path, file.nb)
             quick = quick_parameters(file.nb, source)
         except ValueError as error:
             raise pytest.UsageError(f"{file.path.name}: {error}") from None
         for cell in file.nb.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source += "\n" + assignments(quick.parameters)
-            elif cell.id in quick.later:
+            elif cell.get("id") in quick.later:  # Colab saves none
                 cell.source = assignments(quick.later[cell.id]) + "\n" + cell.source
 
 

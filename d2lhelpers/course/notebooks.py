@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._paths import folder, project_folder, write_atomically
+from ..say import Text
 
 if TYPE_CHECKING:
     import nbformat
@@ -26,10 +28,39 @@ def notebooks() -> list[Path]:
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The notebook in ``path``, in the current format."""
+    """The notebook in ``path``, in the current format.
+
+    Cells without an id of their own, as Colab saves them, get one from their place: the same each
+    time.
+
+    Raises:
+        ValueError: the file holds no notebook.
+    """
     import nbformat
 
-    return nbformat.read(path, as_version=4)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        notebook = nbformat.convert(nbformat.reader.reads(text), to_version=4)
+        taken: set[str] = set()
+        for number, cell in enumerate(notebook.cells, start=1):
+            if cell.get("id") in (None, *taken):
+                cell.id = f"cell-{number}"
+            taken.add(cell.id)
+        notebook.nbformat_minor = max(notebook.nbformat_minor, 5)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the file is
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            Text(
+                zh=f"{path} 不是完整的笔记本（{reason}）：是不是空的、没有下载完，或者留着合并冲突"
+                f"的标记？用 git restore {shlex.quote(str(path))} 取回它，或者重新下载。",
+                en=f"{path} is no whole notebook ({reason}): is it empty or cut short, or are "
+                "marks of a merge left in it? Get it back with git restore "
+                f"{shlex.quote(str(path))}, or download it again.",
+            )
+        ) from error
+    return notebook
 
 
 def build_folder() -> Path:

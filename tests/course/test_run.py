@@ -1,5 +1,6 @@
 """Running notebooks, keeping their outputs and results."""
 
+import json
 import os
 import re
 import shlex
@@ -667,6 +668,63 @@ def test_board_opens_the_reader_s_own_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("D2L_RUNS", str(tmp_path))
     assert command.main(["board"]) == 0
     assert str(tmp_path) in called
+
+
+FORMATS = {
+    "Colab": ({"nbformat_minor": 0}, [None, None]),
+    "ids forgotten": ({}, [None, None]),
+    "one id twice": ({}, ["a", "a"]),
+    "a byte order mark": ({}, ["a", "b"]),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def foreign(request, small_course):
+    """A notebook of two cells as other programs save them."""
+    changes, ids = FORMATS[request.param]
+    notebook = notebook_of("EPOCHS = 1", "print(EPOCHS)", tags=[(0, "parameters")]) | changes
+    for cell, own in zip(notebook["cells"], ids, strict=True):
+        cell |= {"id": own}
+        if own is None:
+            del cell["id"]
+    path = small_course / "notebooks" / "01_good.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8-sig" if "mark" in request.param else None)
+    return path
+
+
+def test_each_cell_has_an_id_the_same_each_time(foreign):
+    first, again = (files.read_notebook(foreign) for _ in range(2))
+    assert first == again
+    assert len({cell.id for cell in first.cells}) == 2
+    nbformat.validate(first)
+
+
+@pytest.mark.slow
+def test_a_notebook_that_another_program_saved_keeps_its_outputs(foreign, small_course):
+    outcome = run.run_notebook(foreign, NOTHING, small_course / "executed.ipynb")
+    files.save_outputs(outcome.executed, foreign)
+    assert files.read_notebook(foreign).cells[-1].outputs[0].text == "1\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'<<<<<<< HEAD\n{"cells": []}\n=======\n{}\n>>>>>>> theirs\n',
+        b'{"cells": [], "metadata"',
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_notebook_is_named_with_the_way_out(small_course, capsys, content):
+    path = small_course / "notebooks" / "01_good.ipynb"
+    path.write_bytes(content)
+    for arguments in (["run"], ["export", "--lang", "en", "--to", str(small_course / "site")]):
+        assert command.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert f"{path} is no whole notebook" in error and f"git restore {path}" in error
 
 
 def test_parameters_and_tags():
