@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,10 +70,15 @@ def build_folder() -> Path:
 
 
 def parameters_of(notebook: nbformat.NotebookNode) -> dict:
-    """Names and values that the notebook's cell tagged ``parameters`` assigns; {} without one."""
+    """Names and values that the notebook's cell tagged ``parameters`` assigns; {} without one.
+
+    Its magics and shell commands are left out: they set no parameter, and only IPython knows them.
+    """
     namespace: dict = {}
     if _cells_with_tag(notebook, "parameters"):
-        exec(cell_with_tag(notebook, "parameters").source, {}, namespace)
+        source = cell_with_tag(notebook, "parameters").source
+        exec(re.sub(r"^([ \t]*)[%!].*", r"\1pass", source, flags=re.MULTILINE), namespace)
+        del namespace["__builtins__"]
     return namespace
 
 

@@ -734,6 +734,21 @@ def test_parameters_and_tags():
         files.cell_with_tag(notebook, "model")
 
 
+def test_a_parameters_cell_is_executed_as_in_a_kernel():
+    """Comprehensions and functions see its names, and magics are no syntax error."""
+    source = """%matplotlib inline
+%%capture
+!pip list
+LR = 0.5
+LRS = [LR * 2**k for k in range(2)]
+if LR:
+    %load_ext autoreload
+RATE = (lambda: LR)()
+"""
+    own = files.parameters_of(notebook_of(source, tags=[(0, "parameters")]))
+    assert own.pop("RATE") == own["LR"] and own == {"LR": 0.5, "LRS": [0.5, 1.0]}
+
+
 # ----------------------------------------------------------------------------------------- nbval
 
 
