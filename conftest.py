@@ -19,7 +19,7 @@ import matplotlib
 import pytest
 import torch
 
-from d2lhelpers._paths import write_atomically
+from d2lhelpers._paths import folder, write_atomically
 from d2lhelpers.course import kernels, run
 from d2lhelpers.course.notebooks import build_folder, notebooks, read_notebook
 from d2lhelpers.course.parameters import assignments, quick_parameters
@@ -39,6 +39,8 @@ def pytest_configure(config):
         os.environ.update(kernels.BATCH)
         os.environ["D2L_BUILD"] = str(build_folder() / "test")
         os.environ["D2L_RUNS"] = str(build_folder() / "runs")
+        if "D2L_DATA" in os.environ:  # nbval's kernels work in the notebooks' folder
+            os.environ["D2L_DATA"] = str(folder("data"))
         MAIN_JOB.forget()
     # nbval's own kernels: of this Python, whatever name a notebook was saved with.
     config.option.nbval_current_env = not getattr(config.option, "nbval_kernel_name", None)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._paths import project_folder, write_atomically
+from .._paths import folders_as_environment, project_folder, write_atomically
 from ..say import LANGUAGES, Text, say, use_language
 from .notebooks import notebooks, read_notebook
 from .pictures import attach_pictures, describe_images
@@ -125,6 +125,7 @@ def open_lab(language: str | None) -> None:
         folder = write_editions(language)
     else:
         folder = project_folder() / "notebooks"
+    os.environ.update(folders_as_environment())
     arguments = [str(folder)]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where it would refuse
         arguments.append("--allow-root")

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from .._paths import folder
+from .._paths import folders_as_environment
 from ..say import Text
 from .notebooks import NotebookFailure, read_notebook
 from .parameters import Values, assignments
@@ -59,7 +59,9 @@ def execute(
             execution_timeout=seconds,
             # Not papermill's cwd, which would move this process and with it the other threads.
             resources={"metadata": {"path": str(path.absolute().parent)}},
-            kernel_manager_class=_kernel_manager(BATCH | _folders() | dict(variables)),
+            kernel_manager_class=_kernel_manager(
+                BATCH | folders_as_environment() | dict(variables)
+            ),
             # ipykernel 7 warns in every run where this is off.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
@@ -169,11 +171,6 @@ def _kernel_manager(variables: Mapping[str, str]) -> type:
             return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(), env=literal)
 
     return ThisPython
-
-
-def _folders() -> dict[str, str]:
-    """The reader's own folders, absolute: a kernel works in the notebook's folder."""
-    return {f"D2L_{name.upper()}": str(folder(name)) for name in ("data", "runs")}
 
 
 def _describe(path: Path, executed: Path, what: Text, detail: str) -> str:

@@ -1,6 +1,7 @@
 """Notebooks in one language: they speak it, and never take a reader's work away."""
 
 import base64
+import os
 
 import nbformat
 import pytest
@@ -215,6 +216,12 @@ def test_lab_opens_the_bilingual_notebooks_or_an_edition(
 ):
     opened = []
     monkeypatch.setattr("jupyterlab.labapp.main", lambda arguments: opened.append(arguments[0]))
+    for variable in ("D2L_DATA", "D2L_RUNS", "D2L_BUILD"):
+        monkeypatch.setenv(variable, variable.lower())
+    monkeypatch.chdir(tmp_path)
     assert main(["lab"]) == 0 and not (tmp_path / "work").exists()
     assert main(["lab", "en"]) == 0 and (tmp_path / "work" / "en" / "01_one.ipynb").exists()
     assert opened == [str(tmp_path / "notebooks"), str(tmp_path / "work" / "en")]
+    # Its kernels work elsewhere, and have the command's folders all the same.
+    assert os.environ["D2L_DATA"] == str(tmp_path / "d2l_data")
+    assert os.environ["D2L_RUNS"] == str(tmp_path / "d2l_runs")

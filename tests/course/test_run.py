@@ -651,6 +651,14 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_the_way_out(
     assert variable in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("variable", ["D2L_BUILD", "D2L_RUNS", "D2L_DATA"])
+def test_a_folder_of_an_unknown_user_is_named(small_course, monkeypatch, capsys, variable):
+    monkeypatch.setenv(variable, "~nobody-of-this-name/there")
+    assert command.main(["run", str(small_course / "notebooks" / "01_good.ipynb")]) == 2
+    error = capsys.readouterr().err
+    assert variable in error and "~nobody-of-this-name" in error and "Traceback" not in error
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_commands_get_through_a_pipe_that_knows_no_chinese(encoding):
     result = subprocess.run(
@@ -758,7 +766,7 @@ def test_nbval_fails_when_a_checked_output_changes(tmp_path, altered):
     """The beginning of chapter 1, once as it is and once with one stored shape altered.
 
     All else may differ: no data, a pipe that knows no Chinese, a line on stderr, another machine's
-    name for the kernel.
+    name for the kernel. A relative folder is the same to the kernel, which works elsewhere.
     """
     notebook = files.read_notebook(files.notebooks()[0])
     end = [cell.id for cell in notebook.cells].index("conv") + 1
@@ -768,18 +776,21 @@ def test_nbval_fails_when_a_checked_output_changes(tmp_path, altered):
     if altered:
         output.text = output.text.replace("28", "27")
     notebook.cells[-1].source += "\nprint('by the way', file=sys.stderr)"
+    check = "import os\nassert os.path.isabs(os.environ['D2L_DATA'])"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(check))
     notebook.metadata["kernelspec"]["name"] = "my-env"
     folder = files.build_folder() / f"nbval-{altered}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder / "01.ipynb")
     nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+    no_data = os.path.relpath(tmp_path, ROOT)
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", folder],
         capture_output=True,
         text=True,
         encoding="ascii",
-        env=os.environ | nowhere | {"D2L_DATA": str(tmp_path), "PYTHONIOENCODING": "ascii"},
+        env=os.environ | nowhere | {"D2L_DATA": no_data, "PYTHONIOENCODING": "ascii"},
         cwd=ROOT,
     )
     assert result.returncode == int(altered), result.stdout + result.stderr
