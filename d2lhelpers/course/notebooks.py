@@ -24,8 +24,12 @@ class NotebookFailure(RuntimeError):
 
 
 def notebooks() -> list[Path]:
-    """Paths of the course's notebooks, in reading order."""
-    return sorted((project_folder() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    """Paths of the course's notebooks, in reading order.
+
+    A reader's copy beside one, JupyterLab's ``01_x-Copy1.ipynb`` for instance, is none of them.
+    """
+    paths = (project_folder() / "notebooks").glob("*.ipynb")
+    return sorted(path for path in paths if re.fullmatch(r"\d\d_\w+", path.stem))
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:

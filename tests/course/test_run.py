@@ -281,6 +281,13 @@ def test_a_copy_of_a_notebook_changes_no_results(small_course, trained, capsys):
     assert all(f"{copy} is none" in said for copy in copies) and "results.csv" in said
 
 
+@pytest.mark.parametrize("name", ["01_good-Copy1", "01_good-2", "01_good - Copy", "01_good (1)"])
+def test_a_copy_beside_a_chapter_does_not_join_the_course(small_course, name):
+    chapters = files.notebooks()
+    shutil.copy(chapters[0], small_course / "notebooks" / f"{name}.ipynb")
+    assert files.notebooks() == chapters and len(chapters) == 2
+
+
 def test_a_chapter_that_trained_nothing_keeps_its_rows(small_course, trained, capsys):
     path = small_course / "notebooks" / "01_good.ipynb"
     trained.seeds = ()
