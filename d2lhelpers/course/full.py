@@ -9,7 +9,7 @@ from ..say import Text, say
 from .notebooks import NotebookFailure, build_folder, notebooks, save_outputs
 from .parameters import Values
 from .results import keep_results
-from .run import FULL, Outcome, is_of_stand_ins, run_notebook, summary
+from .run import FULL, KernelPool, Outcome, is_of_stand_ins, run_notebook, summary
 
 
 def run_full(paths: Iterable[Path], report=print) -> None:
@@ -21,23 +21,29 @@ def run_full(paths: Iterable[Path], report=print) -> None:
     Raises:
         NotebookFailure: a notebook failed, or what it trained is no result.
     """
-    course = [path.resolve() for path in notebooks()]
-    for path in paths:
-        outcome = run_notebook(path, Values({}, {}), build_folder() / FULL / path.name)
-        _refuse_stand_ins(outcome)
-        if path.resolve() in course:
-            own = [run for run in outcome.runs if run.name.startswith(f"{path.stem}/")]
-            _refuse_to_lose_rows(path, own)
-            save_outputs(outcome.executed, path)
-            keep_results(own, instead_of=path.stem)
-        else:
-            save_outputs(outcome.executed, path)
-            say(
-                zh=f"{path} 不是课程的笔记本：输出存进了它自己，results.csv 没有动。",
-                en=f"{path} is none of the course's notebooks: its outputs are stored in it, and "
-                "results.csv was left alone.",
-            )
-        report(summary(outcome))
+    with KernelPool(1) as pool:
+        for path in paths:
+            copy = build_folder() / FULL / path.name
+            outcome = pool.submit(run_notebook, path, Values({}, {}), copy).result()
+            _store(outcome)
+            report(summary(outcome))
+
+
+def _store(outcome: Outcome) -> None:
+    path = outcome.path
+    _refuse_stand_ins(outcome)
+    if path.resolve() in [chapter.resolve() for chapter in notebooks()]:
+        own = [run for run in outcome.runs if run.name.startswith(f"{path.stem}/")]
+        _refuse_to_lose_rows(path, own)
+        save_outputs(outcome.executed, path)
+        keep_results(own, instead_of=path.stem)
+    else:
+        save_outputs(outcome.executed, path)
+        say(
+            zh=f"{path} 不是课程的笔记本：输出存进了它自己，results.csv 没有动。",
+            en=f"{path} is none of the course's notebooks: its outputs are stored in it, and "
+            "results.csv was left alone.",
+        )
 
 
 def _refuse_stand_ins(outcome: Outcome) -> None:

@@ -1,7 +1,10 @@
 """Executing one notebook through papermill, in a kernel of this very Python."""
 
 import asyncio
+import contextlib
 import functools
+import os
+import signal
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,10 +144,15 @@ def _engine() -> str:
 
 
 def stop_kernels() -> None:
-    """End all kernels that run; what is executed in them fails."""
+    """End all kernels that run, and the processes that they started; their notebooks fail."""
     for manager in list(_managers):
         process = getattr(manager.provisioner, "process", None)
-        if process is not None and process.poll() is None:
+        if process is None or process.poll() is not None:
+            continue
+        if hasattr(os, "killpg"):  # a kernel leads a process group of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        else:
             process.kill()
 
 

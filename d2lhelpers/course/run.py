@@ -226,7 +226,7 @@ def quick_runs(
     """
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // AT_ONCE)))
     variables = {"OMP_NUM_THREADS": threads} | dict(variables or {})
-    with _Pool(at_once) as pool:
+    with KernelPool(at_once) as pool:
         futures = [
             pool.submit(run_notebook, path, quick, copies / path.name, variables, QUICK_SECONDS)
             for path, quick in jobs.items()
@@ -238,13 +238,13 @@ def quick_runs(
                 yield failure
 
 
-class _Pool:
+class KernelPool:
     """Threads that each wait for a kernel; when the block is left early, the kernels end."""
 
     def __init__(self, at_once: int):
         self.at_once = at_once
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> KernelPool:
         self.threads = ThreadPoolExecutor(self.at_once)
         self.futures: list[Future] = []
         return self

@@ -1,8 +1,10 @@
 """Running notebooks, keeping their outputs and results."""
 
+import contextlib
 import json
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -408,14 +410,29 @@ def test_notebooks_end_in_their_order_and_one_failure_stops_no_other(small_cours
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise on this system")
-def test_interrupt_ends_with_a_line_and_without_kernels(small_course):
+@pytest.mark.parametrize("mode", [["-p", "SOURCE", "synthetic"], ["--full"]], ids=["quick", "full"])
+def test_interrupt_ends_with_a_line_and_without_kernels(small_course, mode):
+    """Nor is anything left that a kernel has started: the last process closes the pipe."""
     path = small_course / "notebooks" / "01_good.ipynb"
-    began = small_course / "began"
-    wait = f"import os, pathlib, time\npathlib.Path({str(began)!r}).write_text(str(os.getpid()))"
-    cells = "EPOCHS = 1\nSOURCE = 'auto'", f"{wait}\ntime.sleep(600)"
+    pipe = small_course / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    wait = f"""
+import subprocess, time
+pipe = open({str(pipe)!r}, "w")
+subprocess.Popen("echo began; sleep 99", shell=True, stdout=pipe, stderr=pipe)
+time.sleep(99)
+"""
+    cells = "EPOCHS = 1\nSOURCE = 'auto'", wait
     nbformat.write(notebook_of(*cells, tags=[(0, "parameters")]), path)
+    with_data = """
+import sys
+from d2lhelpers import __main__ as command
+command.run.source_at_hand = lambda: "real"
+sys.exit(command.main(sys.argv[1:]))
+"""
     process = subprocess.Popen(
-        [sys.executable, "-m", "d2lhelpers", "run", "-p", "SOURCE", "synthetic", str(path)],
+        [sys.executable, "-c", with_data, "run", *mode, str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -424,14 +441,17 @@ def test_interrupt_ends_with_a_line_and_without_kernels(small_course):
         cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not (began.exists() and began.read_text()):
+    text = b""
+    while not text:
         assert process.poll() is None
         time.sleep(0.05)
+        with contextlib.suppress(BlockingIOError):
+            text = os.read(reader, 99)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate()
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in error and "Interrupted" in error
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(began.read_text()), 0)
+    assert select.select([reader], [], [], 9)[0] and os.read(reader, 1) == b""
+    os.close(reader)
 
 
 @pytest.mark.parametrize(
