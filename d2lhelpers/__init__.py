@@ -7,6 +7,7 @@ Everything that a notebook needs is importable from here:
 True
 """
 
+from . import _interrupt  # noqa: F401  before what takes long to import
 from ._style import use_style
 from .augment import random_crop, random_flip, random_greyscale
 from .board import show_board

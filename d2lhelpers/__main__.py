@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ._interrupt import INTERRUPTED
 from ._paths import folder, project_folder
 from .course import run, stamp
 from .course.editions import open_lab
@@ -30,6 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        try:
+            return _status(arguments)
+        finally:
+            sys.stdout.flush()  # now, while it can be caught that nobody reads on
+    except BrokenPipeError:  # as in: python -m d2lhelpers data | head -1
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 1
+
+
+def _status(arguments: list[str] | None) -> int:
+    try:
         options = _parser().parse_args(arguments)
         return options.command(options) or 0
     except _CannotError as problem:
@@ -42,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(_extra_missing(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(Text(zh="已中断。", en="Interrupted."), file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         return 130
 
 

@@ -454,6 +454,54 @@ sys.exit(command.main(sys.argv[1:]))
     os.close(reader)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise on this system")
+@pytest.mark.parametrize("module", ["torch", "d2lhelpers.course"])
+def test_interrupt_while_modules_are_imported_ends_with_a_line(tmp_path, module):
+    """Whichever of them it is: here one that interrupts its own import."""
+    interrupt = f"""
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+"""
+    (tmp_path / "sitecustomize.py").write_text(interrupt)
+    first = os.pathsep.join([str(tmp_path), str(ROOT)])
+    result = subprocess.run(
+        [sys.executable, "-m", "d2lhelpers", "-h"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": first, "PYTHONIOENCODING": "utf-8"},
+        cwd=ROOT,
+    )
+    assert result.returncode == -signal.SIGINT and result.stdout == ""
+    assert "Interrupted" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise on this system")
+@pytest.mark.parametrize(
+    ("arguments", "broken"),
+    [(["-h"], "stdout"), (["data"], "stdout"), (["run", "no/such.ipynb"], "stderr")],
+)
+def test_a_pipe_that_nobody_reads_ends_a_command_quietly(tmp_path, arguments, broken):
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {broken: writer}
+    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+    result = subprocess.run(
+        [sys.executable, "-m", "d2lhelpers", *arguments],
+        **streams,
+        env=os.environ | nowhere | {"D2L_DATA": str(tmp_path), "PYTHONUNBUFFERED": ""},
+        cwd=ROOT,
+    )
+    os.close(writer)
+    assert result.returncode == 1
+    assert not result.stdout and not result.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
