@@ -14,6 +14,8 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -41,7 +43,8 @@ def pytest_configure(config):
         os.environ["D2L_RUNS"] = str(build_folder() / "runs")
         if "D2L_DATA" in os.environ:  # nbval's kernels work in the notebooks' folder
             os.environ["D2L_DATA"] = str(folder("data"))
-        MAIN_JOB.forget()
+        # Of this session alone, known to its workers: another session may run beside it.
+        os.environ["D2L_MAIN_JOB"] = str(build_folder() / f"main-job-{uuid.uuid4().hex[:8]}")
     # nbval's own kernels: of this Python, whatever name a notebook was saved with.
     config.option.nbval_current_env = not getattr(config.option, "nbval_kernel_name", None)
     if config.getoption("full") and config.getoption("nbval"):
@@ -101,6 +104,8 @@ def pytest_collection_finish(session):
 def pytest_sessionfinish(session, exitstatus):
     others_wait = _is_worker(session.config) and exitstatus != pytest.ExitCode.INTERRUPTED
     MAIN_JOB.finish(stop=not others_wait)
+    if not _is_worker(session.config) and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(MAIN_JOB.folder, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -117,6 +122,12 @@ def quick_runs():
     return MAIN_JOB.result
 
 
+@pytest.fixture(scope="session")
+def quick_copies():
+    """The folder of the executed copies that the main job leaves."""
+    return MAIN_JOB.copies
+
+
 class MainJob:
     """``python -m d2lhelpers run``, beside the tests; what needs its result waits for it.
 
@@ -127,14 +138,21 @@ class MainJob:
     process = None
 
     @property
-    def file(self):
-        return build_folder() / "main-job.json"
+    def folder(self):
+        return Path(os.environ["D2L_MAIN_JOB"])
 
-    def forget(self):
-        self.file.unlink(missing_ok=True)
+    @property
+    def file(self):
+        return self.folder / "ended.json"
+
+    @property
+    def copies(self):
+        return self.folder / run.QUICK
 
     def start(self, project):
-        shutil.rmtree(build_folder() / "notebooks", ignore_errors=True)
+        for old in self.folder.parent.glob("main-job-*"):  # kept to look at, after a failure
+            if time.time() - old.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(old, ignore_errors=True)
         # The tests go first: they wait for each other, the notebooks fill the time in between.
         nice = ["nice"] if shutil.which("nice") else []
         # That all of it runs is tested here, not how well it learns: that takes longer.
@@ -145,7 +163,7 @@ class MainJob:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            env=os.environ | {"D2L_BUILD": str(self.folder), "PYTHONIOENCODING": "utf-8"},
             cwd=project,
         )
         self.thread = threading.Thread(target=self._keep_result)
@@ -182,7 +200,7 @@ MAIN_JOB = MainJob()
 def executed_outputs(path):
     """What the main job's execution of a notebook gave, by the cells' ids."""
     _ = MAIN_JOB.result  # it has ended
-    executed = read_notebook(build_folder() / "notebooks" / path.name)
+    executed = read_notebook(MAIN_JOB.copies / path.name)
     return {cell.id: cell.get("outputs", []) for cell in executed.cells}
 
 

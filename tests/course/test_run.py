@@ -124,7 +124,7 @@ def test_messages_get_through_a_pipe_that_knows_no_chinese():
 
 
 @pytest.mark.slow
-def test_quick_mode_of_every_notebook(quick_runs):
+def test_quick_mode_of_every_notebook(quick_runs, quick_copies):
     """The main job, through its command: a line each, exit 0, and no process left behind."""
     assert quick_runs.returncode == 0, quick_runs.stdout + quick_runs.stderr
     lines = [line for line in quick_runs.stdout.splitlines() if " quick 0." in line]
@@ -134,7 +134,7 @@ def test_quick_mode_of_every_notebook(quick_runs):
     }
     assert all(stored[line.split()[0]] in line for line in lines)
     for path in files.notebooks():
-        executed = files.read_notebook(files.build_folder() / "notebooks" / path.name)
+        executed = files.read_notebook(quick_copies / path.name)
         outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
         assert not [
             o for o in outputs if o.output_type == "error" or "Warning" in o.get("text", "")
@@ -163,6 +163,17 @@ def test_missing_data_is_said_once_in_both_languages(monkeypatch, capsys):
     assert "没有真实数据（CIFAR-10）" in said and "No real data (CIFAR-10)" in said
     found["CIFAR-10"] = True
     assert run.source_at_hand() == "real" and capsys.readouterr().out == ""
+
+
+def test_sessions_of_tests_side_by_side_have_main_jobs_of_their_own(tmp_path):
+    (tmp_path / "test_it.py").write_text("import os\ndef test(): print(os.environ['D2L_MAIN_JOB'])")
+    line = [sys.executable, "-m", "pytest", "-sq", "-p", "conftest", "-p", "no:cacheprovider"]
+    said = [
+        subprocess.run([*line, tmp_path], capture_output=True, text=True, cwd=ROOT).stdout
+        for _ in range(2)
+    ]
+    jobs = re.findall(r"main-job-\w+", "".join(said))
+    assert len({*jobs, Path(os.environ["D2L_MAIN_JOB"]).name}) == 3
 
 
 def _tensorboards():
