@@ -14,6 +14,7 @@ from .board import show_board
 from .confusion import plot_confusion
 from .data import load_cifar10, load_mnist
 from .device import device_report, try_all_gpus, try_gpu
+from .divergence import DivergedError
 from .drawing import draw_block, draw_network
 from .evaluation import evaluate, predict
 from .evidence import judge, judge_close
@@ -42,7 +43,7 @@ from .recipe import (
 from .results import table
 from .say import use_language
 from .steps import steps_until
-from .training import DivergedError, train
+from .training import train
 
 __all__ = [
     "DivergedError",

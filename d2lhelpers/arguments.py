@@ -6,7 +6,8 @@ import inspect
 import math
 import operator
 from collections.abc import Mapping
-from pathlib import PurePath
+from os import PathLike
+from pathlib import Path, PurePath
 
 import torch
 from torch import nn
@@ -30,7 +31,19 @@ def check_numbers(epochs, lr, seed) -> tuple[int, float | None, int]:
         )
     if lr is not None:
         lr = check_rate(lr)
-    return epochs, lr, _whole("seed", seed)
+    return epochs, lr, _check_seed(seed)
+
+
+def _check_seed(value) -> int:
+    seed = _whole("seed", value)
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(
+            Text(
+                zh=f"seed 是 {seed}；PyTorch 的种子在 -2**63 到 2**63 - 1 之间。",
+                en=f"seed is {seed}; PyTorch's seeds lie between -2**63 and 2**63 - 1.",
+            )
+        )
+    return seed
 
 
 def _is_bool(value) -> bool:
@@ -77,7 +90,7 @@ def check_rates(rates) -> list[float]:
 
 def check_seeds(seeds) -> list[int]:
     """As ``check_rates``, of seeds; none may come twice, which would be no further draw."""
-    seeds = [_whole("seed", seed) for seed in _several("seeds", seeds, "(0, 1, 2)")]
+    seeds = [_check_seed(seed) for seed in _several("seeds", seeds, "(0, 1, 2)")]
     if len(set(seeds)) < len(seeds):
         raise ValueError(
             Text(
@@ -105,6 +118,29 @@ def check_name(name) -> str:
             )
         )
     return name
+
+
+def check_checkpoint(path) -> Path | None:
+    """The file of a checkpoint, with ``~`` for the home folder; None without one.
+
+    Raises:
+        ValueError: no path, or that of a folder.
+    """
+    if path is None:
+        return None
+    is_path = isinstance(path, str | PathLike)
+    file = Path(path).expanduser() if is_path else Path("checkpoints")
+    if not is_path or file.is_dir():
+        given, example = type(path).__name__, file / "net.pt"
+        raise ValueError(
+            Text(
+                zh=f"checkpoint={path!s} 是{'文件夹' if is_path else f' {given}'}；"
+                f"请给一个文件，例如 {example}。",
+                en=f"checkpoint={path!s} is a {'folder' if is_path else given}; expected a file, "
+                f"such as {example}.",
+            )
+        )
+    return file
 
 
 def _several(name: str, values, example: str) -> list:

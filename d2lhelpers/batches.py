@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .say import Text
 
@@ -47,19 +47,34 @@ def pair_of(batch, name: str, loader=None) -> tuple[Tensor, Tensor]:
 def generators_of(loader) -> list[torch.Generator]:
     """All that order and augmentation of a loader's images are drawn from, each once.
 
-    They may be the loader's own, its samplers' or its dataset's, or that of a dataset within.
+    They may be the loader's own, its samplers' or its dataset's, of a dataset within, or of a
+    loader that a learner's own is wrapped around.
     """
-    found, places = [], [loader]
+    found, seen, places = [], set(), [loader]
     while places:
         place = places.pop(0)
-        generator = getattr(place, "generator", None)
-        if isinstance(generator, torch.Generator) and generator not in found:
-            found.append(generator)
-        parts = [getattr(place, name, None) for name in ("sampler", "batch_sampler", "dataset")]
-        several = getattr(place, "datasets", ())  # of ConcatDataset and StackDataset
-        parts += several.values() if isinstance(several, dict) else several
-        places += [part for part in parts if part is not None]
+        if id(place) in seen:
+            continue
+        seen.add(id(place))
+        if isinstance(place, torch.Generator):
+            found.append(place)
+        places += [part for value in _held_by(place) for part in _several(value) if _draws(part)]
     return found
+
+
+def _held_by(place) -> list:
+    return [getattr(place, "generator", None), *getattr(place, "__dict__", {}).values()]
+
+
+def _several(value) -> list:
+    """What a list, a tuple or a dict holds, of many things the first few; else the thing itself."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return list(value[:100]) if isinstance(value, list | tuple) else [value]
+
+
+def _draws(part) -> bool:
+    return isinstance(part, torch.Generator | DataLoader | Sampler | Dataset)
 
 
 def _dataset_itself(name: str) -> Text:
@@ -132,6 +147,31 @@ def check_range(y: Tensor, classes: int, name: str, ignored: int = -100) -> None
                 "the net's last layer.",
             )
         )
+
+
+def mean_loss(loss, scores: Tensor, y: Tensor) -> Tensor:
+    """What ``loss`` makes of scores (B, K) and class indices (B,).
+
+    Raises:
+        ValueError: it cannot take them.
+    """
+    try:
+        return loss(scores, y)
+    except Exception as error:
+        if loss is nn.functional.cross_entropy or isinstance(loss, nn.CrossEntropyLoss):
+            check_range(y, scores.shape[1], "data.train", getattr(loss, "ignore_index", -100))
+        (images, classes), labels = scores.shape, tuple(y.shape)
+        call = f"nn.functional.one_hot(y, {classes}).float()"
+        raise ValueError(
+            Text(
+                zh=f"loss 用不了分数 ({images}, {classes}) {scores.dtype} 和标签 {labels} "
+                f"{y.dtype}：{error}。loss 要由分数和类别算出平均损失；需要别的目标，"
+                f"就在 loss 里由类别算出来，例如 {call}。",
+                en=f"loss cannot take the scores ({images}, {classes}) of {scores.dtype} and the "
+                f"labels {labels} of {y.dtype}: {error}. It makes their mean loss of scores and "
+                f"class indices; other targets it should make of these itself, such as {call}.",
+            )
+        ) from error
 
 
 def check_image_type(net: nn.Module, X: Tensor, name: str) -> None:

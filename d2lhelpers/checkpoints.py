@@ -12,16 +12,16 @@ import torch
 
 from ._paths import folder, write_atomically
 from .batches import generators_of
-from .compute import seed_device
 from .fingerprints import differences, run_settings
 from .history import History, current_execution
+from .randomness import random_state, seed_all, set_random_state
 from .say import Text
 
 MOST_SHOWN = 4
 """Differing settings named in one message: other data alone differs in a dozen."""
 
 
-REQUIRED = ("net", "optimizer", "history", "settings", "generators", "rng")
+REQUIRED = ("net", "optimizer", "history", "settings", "momentary", "generators", "random")
 
 
 class Resumable:
@@ -36,11 +36,28 @@ class Resumable:
         self.parts = {"net": net, "optimizer": optimizer}
         if schedule is not None:
             self.parts["schedule"] = schedule
+            _check_can_resume(schedule)
         self.generators = generators_of(data.train)
         self.device = device
-        self.settings = run_settings(
-            net, optimizer, schedule, data, settings | {"generators": len(self.generators)}
-        )
+        self.described = net, optimizer, schedule, data
+        self.others = settings | {"generators": len(self.generators)}
+        self.settings = self._settings()
+        self.momentary: set[str] = set()
+
+    def _settings(self) -> dict:
+        """``run_settings`` as they are now; nothing is drawn for them."""
+        states = [generator.get_state() for generator in self.generators]
+        settings = run_settings(*self.described, self.others)
+        for generator, state in zip(self.generators, states, strict=True):
+            generator.set_state(state)
+        return settings
+
+    def _changes(self) -> set[str]:
+        """Names of what looks like a setting, but has changed while the run trained.
+
+        A data set's cache, say, or a counter: no sign of another run.
+        """
+        return {name for name, *_ in differences(self.settings, self._settings())}
 
     def save(self, path: Path, history: History) -> None:
         """Replace the file in one step.
@@ -55,26 +72,17 @@ class Resumable:
         state["history"] = _storable(dataclasses.asdict(history), "history")
         state["history"]["log_dir"] = Path(history.log_dir).name  # of any machine's runs folder
         state["settings"] = self.settings
-        state["rng"] = torch.get_rng_state()
+        self.momentary |= self._changes()
+        state["momentary"] = sorted(self.momentary)
+        state["random"] = random_state(self.device)
         state["generators"] = [generator.get_state() for generator in self.generators]
-        if self.device.type == "cuda":
-            state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
-        elif self.device.type == "mps":
-            state["mps_rng"] = torch.mps.get_rng_state()
-        try:
-            write_atomically(path, lambda partial: torch.save(state, partial))
-        except (OSError, RuntimeError) as error:  # on a full disk torch raises the latter
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise OSError(
-                Text(
-                    zh=f"检查点 {path} 写不进去（{reason}）。磁盘满了，或者这个文件夹不能写。"
-                    "原来的文件没有动。腾出空间后重新运行这个单元格，训练会接着进行；"
-                    "也可以在 checkpoint= 里换一个位置。",
-                    en=f"the checkpoint {path} cannot be written ({reason}): the disk is full, or "
-                    "the folder is not writable. The file before, if any, is as it was. Make room "
-                    "and run this cell again to go on, or give checkpoint= another place.",
-                )
-            ) from error
+        _write(state, path)
+
+    def note_changes(self, path: Path) -> None:
+        """Tell the file what has changed since it was saved, in an epoch that was stopped."""
+        with contextlib.suppress(ValueError, OSError):  # then it is as it was, and resumes as well
+            state = _read(path)
+            _write(state | {"momentary": sorted({*state["momentary"], *self._changes()})}, path)
 
     def load(self, path: Path) -> History:
         """Bring everything to where the file's run was, and return its history.
@@ -83,16 +91,19 @@ class Resumable:
             ValueError: it is no whole checkpoint, or one of another run; nothing was changed.
         """
         state = _read(path)
-        differing = differences(state["settings"], self.settings)
+        self.momentary = set(state["momentary"])
+        found = differences(state["settings"], self.settings)
+        differing = [each for each in found if each[0] not in self.momentary]
         if differing:
             raise ValueError(_of_another_run(path, differing))
+        self.settings = state["settings"]
         before = {key: copy.deepcopy(part.state_dict()) for key, part in self.parts.items()}
         try:
             self._restore(state)
-        except Exception:
+        except Exception as error:
             for key, part in self.parts.items():
                 part.load_state_dict(before[key])
-            raise ValueError(_not_whole(path)) from None
+            raise ValueError(_not_whole(path, " ".join(str(error).split()))) from None
         history = History(**state["history"])
         name = Path(history.log_dir).name or f"resumed-seed{history.seed}"
         log_dir = folder("runs") / history.name / name
@@ -107,12 +118,39 @@ class Resumable:
             part.load_state_dict(state[key])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
-        seed_device(state["history"]["seed"], self.device)  # the file may be another device's
-        torch.set_rng_state(state["rng"])
-        if "cuda_rng" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-        elif "mps_rng" in state and self.device.type == "mps":
-            torch.mps.set_rng_state(state["mps_rng"])
+        seed_all(state["history"]["seed"], self.device)  # the file may be another device's
+        set_random_state(state["random"], self.device)
+
+
+def _check_can_resume(schedule) -> None:
+    if not (hasattr(schedule, "state_dict") and hasattr(schedule, "load_state_dict")):
+        given = type(schedule).__name__
+        raise ValueError(
+            Text(
+                zh=f"schedule 是 {given}，没有 state_dict 和 load_state_dict，检查点存不了它。"
+                "请继承 torch.optim.lr_scheduler.LRScheduler，或者不用 checkpoint=。",
+                en=f"schedule is a {given} without state_dict and load_state_dict, which a "
+                "checkpoint needs; derive it from torch.optim.lr_scheduler.LRScheduler, or train "
+                "without checkpoint=.",
+            )
+        )
+
+
+def _write(state: dict, path: Path) -> None:
+    try:
+        write_atomically(path, lambda partial: torch.save(state, partial))
+    except (OSError, RuntimeError) as error:  # on a full disk torch raises the latter
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OSError(
+            Text(
+                zh=f"检查点 {path} 写不进去（{reason}）。磁盘满了，或者这个文件夹不能写。"
+                "原来的文件没有动。腾出空间后重新运行这个单元格，训练会接着进行；"
+                "也可以在 checkpoint= 里换一个位置。",
+                en=f"the checkpoint {path} cannot be written ({reason}): the disk is full, or "
+                "the folder is not writable. The file before, if any, is as it was. Make room "
+                "and run this cell again to go on, or give checkpoint= another place.",
+            )
+        ) from error
 
 
 def _read(path: Path) -> dict:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from .arguments import check_makers, check_numbers, check_rates, check_seeds
+from .arguments import check_makers, check_name, check_numbers, check_rates, check_seeds
 from .data import ImageData
+from .evaluation import predict
 from .evidence import Verdict, judge
 from .history import History
 from .measures import Measure, Side
+from .preflight import check_data, first_batches
+from .randomness import random_state_kept
 from .recipe import Trials, best_rate, must_be_whole, run_trials, train_by_protocol
 from .results import table, variant_of
-from .say import Text, say
-from .training import is_at_prompt
+from .say import Text, is_at_prompt, say
 
 if TYPE_CHECKING:
     import pandas
@@ -142,8 +144,9 @@ def run_experiment(
                 f"got the variants {list(variants)}, seeds {list(seeds)}, central {list(central)}.",
             )
         )
-    for variant in variants:
-        variant_of(f"{name}/{variant}")  # a wrong name is said before hours of training
+    for variant, make_net in variants.items():  # what is wrong is said before hours of training
+        variant_of(check_name(f"{name}/{variant}"))
+        try_net(variant, make_net, data, seeds[0])
     done = Experiment({}, {}, {})
     try:
         for variant, make_net in variants.items():
@@ -161,6 +164,26 @@ def run_experiment(
         if not _hand_over(done, list(variants)):
             raise
     return done
+
+
+def try_net(variant: str, make_net: Callable[[], nn.Module], data, seed: int) -> None:
+    """Raises:
+    ValueError: what it makes is no net, or one that cannot take the images.
+    """
+    with random_state_kept(torch.device("cpu")):
+        check_data(data)
+        X, y = list(first_batches(data).values())[-1]
+        torch.manual_seed(seed)
+        try:
+            predict(make_net(), [(X[:2], y[:2])])
+        except Exception as error:
+            raise ValueError(
+                Text(
+                    zh=f"变体 {variant} 的网络用不了这些图像 {tuple(X.shape)}：{error}",
+                    en=f"the net of the variant {variant} cannot take the images "
+                    f"{tuple(X.shape)}: {error}",
+                )
+            ) from error
 
 
 def _hand_over(done: Experiment, variants: list[str]) -> bool:

@@ -33,6 +33,7 @@ class Extras:
     """
 
     def __init__(self):
+        self.batches = 0  # trained by this call
         self._has_warned = False
         self._writer = self._bar = None
 
@@ -48,7 +49,7 @@ class Extras:
 
     def count(self, net: nn.Module, image_shape: tuple[int, ...]) -> int:
         """Multiply-adds for one image; 0 where they cannot be counted."""
-        return self.attempt(COUNT, count_multiply_adds, uncompiled(net), image_shape, otherwise=0)
+        return self.attempt(COUNT, _count, net, image_shape, otherwise=0)
 
     def fresh_folder(self, name: str, seed: int) -> str:
         """The run's own folder; "" where none can be made."""
@@ -82,6 +83,7 @@ class Extras:
                 self.attempt(LOG, self._writer.close)
 
     def after_batch(self) -> None:
+        self.batches += 1
         if self._bar is not None:
             self.attempt(BAR, self._bar.update)
 
@@ -103,6 +105,14 @@ def _warn_without(what: Text, error: Exception) -> None:
         ),
         stacklevel=6,  # the caller of train
     )
+
+
+def _count(net: nn.Module, image_shape: tuple[int, ...]) -> int:
+    try:
+        net = copy_for_trial(net)  # a forward may count its own calls
+    except Exception:  # some layers, of the older weight norm for example, have no copies
+        net = uncompiled(net)
+    return count_multiply_adds(net, image_shape)
 
 
 def _fresh_folder(name: str, seed: int) -> str:

@@ -88,7 +88,8 @@ def differences(saved: dict, asked: dict) -> list[tuple]:
 def _differ(saved, asked) -> bool:
     if have_other_code(saved, asked):
         return without_code(saved) != without_code(asked)
-    return saved != asked
+    both_nan = saved != saved and asked != asked
+    return saved != asked and not both_nan
 
 
 def _module(module: nn.Module) -> dict:
@@ -162,7 +163,12 @@ def _loader(loader) -> dict | None:
     if loader is None:
         return None
     if not isinstance(loader, DataLoader):
-        return listed(loader)
+        around = {
+            key: _loader(value)
+            for key, value in getattr(loader, "__dict__", {}).items()
+            if isinstance(value, DataLoader)
+        }
+        return listed(loader) | around
     described = {
         "": "DataLoader",
         "batch_size": loader.batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from .batches import check_image_type, check_range, check_scores, generators_of, pair_of
 from .compute import Compute, copy_for_trial, main_output
 from .evaluation import count_batches, held_out_loaders
+from .randomness import random_state_kept
 from .say import Text
-from .untouched import random_state_kept
+from .untouched import left_as_found
 
 
 def check_data(data) -> None:
@@ -60,20 +62,19 @@ def _yields_nothing(loader) -> bool:
 
 
 def first_batches(data) -> dict[str, tuple[Tensor, Tensor]]:
-    """The first mini-batch to learn from and that to be tested with, ``data.test`` for choice.
+    """The first mini-batch of each loader that there is, by name; ``data.test`` is the last.
 
-    The first is left out where worker processes live on between epochs: they, unlike generators,
-    cannot be put back to where they were.
+    That of training is left out where worker processes live on between epochs: they, unlike
+    generators, cannot be put back to where they were.
 
     Raises:
         ValueError: one is not ``(X, y)``.
     """
-    loaders = {"train": data.train}
+    loaders = {"train": data.train} | held_out_loaders(data)
     if getattr(data.train, "persistent_workers", False):
-        loaders.clear()
-    name, held_out = list(held_out_loaders(data).items())[-1]
-    loaders[name] = held_out
-    states = [(generator, generator.get_state()) for generator in generators_of(data.train)]
+        del loaders["train"]
+    found = itertools.chain.from_iterable(map(generators_of, loaders.values()))
+    states = [(generator, generator.get_state()) for generator in found]
     try:
         return {
             f"data.{name}": pair_of(next(iter(loader)), f"data.{name}", loader)
@@ -126,7 +127,7 @@ def rehearse(net: nn.Module, data, batches: dict, loss, compute: Compute) -> Non
     name, (X, y) = next(iter(batches.items()))
     X, y = compute.move(X[:1]), compute.move_labels(y[:1])
     single = None
-    with random_state_kept(compute.device), compute.autocast():
+    with left_as_found(net, compute.device), compute.autocast():
         try:
             double = copy_for_trial(net)
             output = double(torch.cat([X, X]))

@@ -16,11 +16,12 @@ from .arguments import (
 )
 from .augment import random_crop, random_flip
 from .data import ImageData, load_cifar10
+from .divergence import DivergedError
 from .evaluation import count_batches
 from .history import History
 from .preflight import check_data
-from .say import Text, say
-from .training import DivergedError, is_at_prompt, train
+from .say import Text, is_at_prompt, say
+from .training import train
 
 VALIDATION_SIZE = 5_000
 """Training images set aside to choose learning rates: He et al., 2015, section 4.2, split alike."""

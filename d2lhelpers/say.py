@@ -17,6 +17,7 @@ __all__ = [
     "Text",
     "chosen_languages",
     "describe_image",
+    "is_at_prompt",
     "is_interactive",
     "say",
     "use_language",
@@ -167,3 +168,8 @@ def is_interactive() -> bool:
         in_vs_code = hasattr(sys.modules.get("__main__"), "__vsc_ipynb_file__")
         return in_vs_code or any(name in os.environ for name in front_ends)
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def is_at_prompt() -> bool:
+    """Whether a person can go on after the stop button, as no script can."""
+    return is_interactive() and hasattr(sys, "ps1")

@@ -1,7 +1,6 @@
 """The training loop of the course."""
 
 import math
-import sys
 import time
 import warnings
 import weakref
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .arguments import (
+    check_checkpoint,
     check_device,
     check_has_parameters,
     check_loss,
@@ -19,17 +19,16 @@ from .arguments import (
     check_net,
     check_numbers,
 )
-from .batches import generators_of, images_explained, pair_of
+from .batches import generators_of, images_explained, mean_loss, pair_of
 from .checkpoints import Resumable
 from .compute import (
     Compute,
     main_output,
     materialise,
     resolve_precision,
-    seed_device,
 )
 from .device import describe, try_gpu
-from .divergence import DivergedError, append
+from .divergence import append
 from .evaluation import count_batches, held_out_loaders, measure, predict_with
 from .extras import Extras
 from .history import History
@@ -37,8 +36,9 @@ from .metrics import correct_mask
 from .nets import count_parameters
 from .optimizers import check_optimizer, check_schedule, move_state
 from .preflight import check_data, empty, first_batches, rehearse
-from .say import Text, is_interactive, say
-from .untouched import in_training_mode, random_state_kept, weights_in
+from .randomness import random_state_kept, seed_all
+from .say import Text, is_at_prompt, say
+from .untouched import in_training_mode, weights_in
 
 _trained_nets = weakref.WeakSet()
 
@@ -127,17 +127,18 @@ def train(
     loss = loss or nn.functional.cross_entropy
     device = check_device(device) if device is not None else try_gpu()
     precision = resolve_precision(precision, device)
-    checkpoint = Path(checkpoint) if checkpoint is not None else None
+    checkpoint = check_checkpoint(checkpoint)
     resumes = checkpoint is not None and checkpoint.exists()
     extras = Extras()
 
-    with random_state_kept(device), in_training_mode(net):
+    with random_state_kept(device):
         check_data(data)
         check_has_parameters(net)
         batches = first_batches(data)
-        held_out, (X, _) = list(batches.items())[-1]
-        with images_explained(net, X, held_out):
-            materialise(net.to(device), X.to(device))
+    held_out, (X, _) = list(batches.items())[-1]
+    with images_explained(net, X, held_out):
+        materialise(net.to(device), X.to(device))  # which draws as making the layers does
+    with random_state_kept(device), in_training_mode(net):
         if isinstance(loss, nn.Module):
             loss.to(device)  # class weights have to be where the scores are
         if optimizer is None:
@@ -178,11 +179,20 @@ def train(
                     extras.after_epoch(history)
                     if checkpoint is not None:
                         state.save(checkpoint, history)
-            except DivergedError:
+            except Exception as error:  # DivergedError, or of the learner's own data or net
                 extras.record(history)
+                if history.epochs > 0:
+                    error.add_note(str(_kept_in(history)))
+                is_new = extras.batches == 0 and not resumes  # nothing was trained yet
+                if is_new:
+                    _trained_nets.discard(net)
+                if checkpoint is not None:
+                    checkpoint.unlink(missing_ok=True) if is_new else state.note_changes(checkpoint)
                 raise
             except KeyboardInterrupt:
                 extras.record(history)
+                if checkpoint is not None:
+                    state.note_changes(checkpoint)
                 if not _hand_over(history, epochs):
                     raise
     extras.record(history)
@@ -207,7 +217,7 @@ def _train_epoch(
         X, y = compute.move(X), compute.move_labels(y)
         with compute.autocast():
             y_hat = main_output(net(X))
-        batch_loss = loss(y_hat.float(), y)
+        batch_loss = mean_loss(loss, y_hat.float(), y)
         optimizer.zero_grad()
         batch_loss.backward()
         optimizer.step()
@@ -265,9 +275,11 @@ def _hand_over(history: History, epochs: int) -> bool:
     return is_returned
 
 
-def is_at_prompt() -> bool:
-    """Whether a person can go on after the stop button, as no script can."""
-    return is_interactive() and hasattr(sys, "ps1")
+def _kept_in(history: History) -> Text:
+    return Text(
+        zh=f"前 {history.epochs} 轮的曲线在 {history.log_dir} 里。",
+        en=f"The curves of the {history.epochs} epochs before are in {history.log_dir}.",
+    )
 
 
 def _warn_if_trained(net: nn.Module) -> None:
@@ -286,7 +298,7 @@ def _warn_if_trained(net: nn.Module) -> None:
 
 
 def _seed_everything(seed: int, loader: Iterable, device: torch.device) -> None:
-    seed_device(seed, device)
+    seed_all(seed, device)
     for generator in generators_of(loader):
         generator.manual_seed(seed)
 

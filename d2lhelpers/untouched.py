@@ -1,4 +1,4 @@
-"""A net and the random state after a ``with`` block as they were before it."""
+"""A net after a ``with`` block as it was before it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+from .randomness import random_state_kept
 
 
 @contextmanager
@@ -52,18 +54,6 @@ def without_a_trace(net: nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluation mode, no gradients, and the random state as if nothing had been drawn."""
     with evaluating(net), torch.no_grad(), random_state_kept(device):
         yield
-
-
-@contextmanager
-def random_state_kept(device: torch.device) -> Iterator[None]:
-    """The global random state, of the CPU and of ``device``, is the same after a ``with`` block."""
-    on_apple_gpu = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            if on_apple_gpu is not None:
-                torch.mps.set_rng_state(on_apple_gpu)
 
 
 @contextmanager

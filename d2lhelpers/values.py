@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from .functions import code_of, referred_to, written_by
+from .randomness import random_state_kept
 
 LARGEST_HASHED = 2**20
 """Bytes of one array: of a larger one, rows spread evenly over it are enough."""
@@ -121,7 +122,7 @@ def _hash_items(items: Sequence) -> str:
 def _first_label(dataset):
     """All that is known of images that are read one by one, perhaps changed at random."""
     try:
-        with torch.random.fork_rng(devices=[]):
+        with random_state_kept(torch.device("cpu")):
             return plain(dataset[0][1])
     except Exception:  # whatever a learner's own data set raises, training will say
         return None
@@ -140,7 +141,7 @@ def _is_change(value) -> bool:
 def _contents(array: torch.Tensor | np.ndarray | np.generic):
     """A small array's numbers; a large one's shape, type and hash."""
     array = array.detach() if isinstance(array, torch.Tensor) else np.asarray(array)
-    if np.prod(array.shape) <= 16:
+    if np.prod(array.shape) <= 16 or array.dtype == object:
         return plain(array.tolist())
     rows = array
     if array.nbytes > LARGEST_HASHED:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -141,13 +142,13 @@ class Stop(Exception):
     """The learner's stop button, at a chosen batch."""
 
 
-def stop_after(net, batches):
+def stop_after(net, batches, error=Stop):
     seen = []
 
     def count(net, *_):
         seen.extend([1] * net.training)
         if len(seen) > batches:
-            raise Stop
+            raise error
 
     return net.register_forward_hook(count)
 
@@ -455,6 +456,32 @@ def test_the_same_code_run_again_elsewhere_is_the_same_run(monkeypatch):
     assert [name for name, *_ in differences(settings, other)] == ["loss"]
 
 
+def test_names_in_an_array_are_known_in_another_process():
+    names = [np.array([f"{index}.jpg" for index in range(40)], dtype=object) for _ in range(2)]
+    assert plain(names[0]) == plain(names[1]) != plain(names[0][::-1])
+
+
+def test_other_images_in_a_wrapped_loader_are_another_run(tmp_path):
+    def run(seed):
+        data = toy_data(seed=seed)
+        data.train = Wrapped(data.train)
+        return d2l.train(toy_net(), data, epochs=1, lr=0.1, checkpoint=tmp_path / "c.pt")
+
+    run(1)
+    with pytest.raises(ValueError, match=r"data\.train\.loader\.dataset"):
+        run(2)
+
+
+def test_a_schedule_that_no_checkpoint_can_hold_is_said_before_training(tmp_path):
+    optimizer = sgd(net := toy_net())
+    schedule = types.SimpleNamespace(step=lambda: None, optimizer=optimizer)
+    with pytest.raises(ValueError, match="state_dict"):
+        d2l.train(
+            net, toy_data(), epochs=1, optimizer=optimizer, schedule=schedule,
+            checkpoint=tmp_path / "c.pt",
+        )  # fmt: skip
+
+
 def test_an_object_that_leads_back_to_itself_is_told():
     class Loop:
         def __call__(self):
@@ -463,6 +490,54 @@ def test_an_object_that_leads_back_to_itself_is_told():
     loop = Loop()
     loop.again, loop.folder = loop.__call__, str(Path.cwd())
     assert "Loop" in plain(loop) and str(Path.cwd()) not in plain(loop)
+
+
+class Caching(TensorDataset):
+    """Remembers what it has read, and how often it was asked."""
+
+    def __init__(self, *tensors):
+        super().__init__(*tensors)
+        self.cache, self.reads = [None] * len(self), 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        if self.cache[index] is None:
+            self.cache[index] = super().__getitem__(index)
+        return self.cache[index]
+
+
+class Noting(nn.Sequential):
+    """Writes down what it does, where others have settings."""
+
+    norms = ()
+    ratio = float("nan")
+
+    def forward(self, X):
+        self.__dict__.setdefault("seen", []).append(len(X))
+        return super().forward(X)
+
+
+@pytest.mark.parametrize("stopped_at", [1, 5, 7])
+@pytest.mark.parametrize("stop", [Stop, KeyboardInterrupt])
+def test_what_changes_while_a_run_trains_makes_no_other_run(tmp_path, stop, stopped_at):
+    def cells():
+        torch.manual_seed(0)
+        dataset = Caching(*toy_data().test.dataset.tensors)
+        loader = DataLoader(dataset, 4, shuffle=True, generator=torch.Generator())
+        return Noting(nn.Flatten(), nn.Linear(16, 3)), toy_data(train=loader)
+
+    net, data = cells()
+    whole = d2l.train(net, data, epochs=4, lr=0.1)
+    net, data = cells()
+
+    def training_cell():
+        return d2l.train(net, data, epochs=4, lr=0.1, checkpoint=tmp_path / "c.pt")
+
+    button = stop_after(net, stopped_at, stop)
+    with pytest.raises(stop):
+        training_cell()
+    button.remove()
+    assert numbers(training_cell()) == numbers(whole)
 
 
 class Photographs(torch.utils.data.Dataset):
@@ -515,7 +590,35 @@ def batch_sampler(images):
     return BatchSampler(RandomSampler(images, generator=torch.Generator()), 8, drop_last=False)
 
 
+class Wrapped:
+    """A loader around a loader, as tutorials write it."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
+
+    def __len__(self):
+        return len(self.loader)
+
+
+class Shaken(TensorDataset):
+    """20 images that are moved at random, by numbers from everywhere."""
+
+    def __init__(self):
+        super().__init__(torch.zeros(20, 1, 4, 4), torch.arange(20) % 3)
+        self.dice = torch.Generator()
+
+    def __getitem__(self, index):
+        X, y = super().__getitem__(index)
+        shift = random.random() + np.random.rand() + torch.rand((), generator=self.dice)
+        return X + shift, y
+
+
 LOADERS = {
+    "wrapped": lambda: Wrapped(DataLoader(Shifted(), 8, shuffle=True, generator=torch.Generator())),
+    "of all kinds": lambda: DataLoader(Shaken(), 8),
     "own": lambda: DataLoader(Shifted(), 8, shuffle=True, generator=torch.Generator()),
     "two sets": lambda: DataLoader(ConcatDataset([Shifted(), Shifted()]), 8),
     "batch sampler": lambda: DataLoader(Shifted(), batch_sampler=batch_sampler(range(20))),
@@ -612,14 +715,12 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("kind", [*UNREADABLE, "weights", "a folder"])
+@pytest.mark.parametrize("kind", [*UNREADABLE, "weights"])
 def test_file_that_is_no_checkpoint_is_named(tmp_path, monkeypatch, kind, language):
     monkeypatch.setenv("D2L_LANGUAGE", language)
     path = tmp_path / "c.pt"
     if kind == "weights":
         torch.save(toy_net().state_dict(), path)
-    elif kind == "a folder":
-        path.mkdir()
     else:
         d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=path)
         path.write_bytes(UNREADABLE[kind](path.read_bytes()))
@@ -638,7 +739,7 @@ MALFORMED = {
     "net no dict": lambda state: state.update(net=[1]),
     "optimizer of nothing": lambda state: state["optimizer"].clear(),
     "generators no states": lambda state: state.update(generators=["one"]),
-    "no random state": lambda state: state.update(rng=None),
+    "no random state": lambda state: state.update(random=None),
     "history no dict": lambda state: state.update(history=[]),
     "a curve of a text": lambda state: state["history"].update(train_loss="0.5"),
     "a curve of texts": lambda state: state["history"].update(test_accuracy=["0.5"]),
@@ -686,7 +787,7 @@ def test_full_disk_is_said_and_keeps_the_old_checkpoint(tmp_path):
     net = toy_net()
     optimizer = adam(net)  # which holds nothing before its first step
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    stop_after(net, 0)
+    stop_after(net, 1)
     with pytest.raises(Stop):
         d2l.train(net, toy_data(), epochs=2, optimizer=optimizer, checkpoint=path)
     before = path.read_bytes()

@@ -60,6 +60,26 @@ class Ordering(Viewing):
         return super().forward(X.clone(memory_format=torch.contiguous_format))
 
 
+class Strided(Viewing):
+    """Reads other numbers in another order of memory, without an error."""
+
+    def forward(self, X):
+        X = self.conv(X)
+        return self.dense(torch.as_strided(X, (len(X), 64), (64, 1)))
+
+
+class Averaging(Flattening):
+    """Changes with each image that it sees, in evaluation mode too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(self, X):
+        self.mean.mul_(0.9).add_(0.1 * X.detach().mean())
+        return super().forward(X - self.mean)
+
+
 class Hooked(Flattening):
     """Whose hook takes the usual order of memory for granted."""
 
@@ -103,7 +123,8 @@ def unshuffled():
 
 
 @pytest.mark.parametrize(
-    "make", [Viewing, lambda: Viewing(always=False), LearningRows, Ordering, Flattening, Hooked]
+    "make",
+    [Viewing, lambda: Viewing(always=False), LearningRows, Ordering, Flattening, Strided, Hooked],
 )
 def test_any_order_of_memory_trains_as_by_hand(make):
     torch.manual_seed(0)
@@ -157,6 +178,30 @@ def test_a_compiled_net_is_trained(compile):
     assert history.multiply_adds == expected.multiply_adds
     scores, _ = d2l.predict(compiled, toy_data().test)
     torch.testing.assert_close(scores, d2l.predict(plain, toy_data().test)[0])
+
+
+def test_trials_before_the_first_step_leave_no_trace():
+    torch.manual_seed(0)
+    net = Averaging()
+    data = types.SimpleNamespace(train=list(toy_data().test), validation=None, test=None)
+    data.validation = data.train
+    mean = torch.ones(())
+    for X, _ in [*data.train, *data.validation]:
+        mean = 0.9 * mean + 0.1 * X.mean()
+    d2l.train(net, data, epochs=1, lr=0.1, device="cpu")
+    torch.testing.assert_close(net.mean, mean)
+
+
+def test_lazy_layers_draw_their_weights_as_others_do():
+    def run(layer):
+        net = nn.Sequential(nn.Flatten(), layer)
+        return d2l.train(net, toy_data(), epochs=1, lr=0.1).train_loss
+
+    assert run(nn.LazyLinear(3)) != run(nn.LazyLinear(3))
+    torch.manual_seed(3)
+    lazy = run(nn.LazyLinear(3))
+    torch.manual_seed(3)
+    assert lazy == run(nn.Linear(16, 3))
 
 
 def test_lazy_layers_get_their_weights():

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import pytest
 import torch
@@ -17,6 +18,13 @@ from d2lhelpers.say import Text
 def elsewhere(tmp_path, monkeypatch, move_project):
     monkeypatch.setenv("D2L_RUNS", str(tmp_path / "runs"))
     move_project(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def without_images(monkeypatch):
+    """Where there is no data, nets are not tried on it."""
+    try_net = experiment.try_net
+    monkeypatch.setattr(experiment, "try_net", lambda *given: given[2] is None or try_net(*given))
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +109,23 @@ def test_an_experiment_is_what_the_recipe_gives_at_the_best_rate(data, capsys):
     assert first.train_loss != second.train_loss
     tested = d2l.evaluate(runs.nets["plain"], data.test, precision="auto")
     assert tested.accuracy == first.test_accuracy[-1]
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ({"plain": linear, "narrow": lambda: nn.Linear(3, 10)}, "variant narrow cannot take"),
+        ({"plain": linear, "..": linear}, "leads|name is"),
+        ({"plain": linear, "none": lambda: None}, "variant none"),
+    ],
+)
+def test_what_is_wrong_with_a_variant_is_said_before_any_training(
+    data, variants, message, tmp_path
+):
+    with pytest.raises(ValueError, match=message) as caught:
+        run(variants, data=data)
+    assert re.search("[一-鿿]", str(caught.value))
+    assert not list(tmp_path.rglob("run.json"))
 
 
 def test_the_sides_of_the_central_claim_have_all_seeds(quick_training):

@@ -41,6 +41,10 @@ def refused(match, net=None, data=None, **arguments):
         ({"epochs": "2", "lr": 0.1}, "epochs is '2'"),
         ({"seed": 0.5, "lr": 0.1}, "seed is 0.5"),
         ({"lr": "0.1"}, "lr is '0.1'"),
+        ({"seed": 2**64, "lr": 0.1}, "seed is 18446744073709551616"),
+        ({"checkpoint": True, "lr": 0.1}, "True is a bool"),
+        ({"checkpoint": "", "lr": 0.1}, "is a folder"),
+        ({"checkpoint": ".", "lr": 0.1}, "is a folder"),
         ({"lr": -0.1}, "lr is -0.1"),
         ({"lr": math.nan}, "lr is nan"),
         ({"lr": torch.ones(2)}, "lr is tensor"),
@@ -188,7 +192,9 @@ def test_wrong_batches_are_named(message):
         lr=0.1,
     )
     if not message.startswith("images"):
-        refused(message, data=relabelled(change, "test"), lr=0.1)
+        for loader in ("test", "validation"):
+            refused(f"data.{loader}", data=relabelled(change, loader), lr=0.1)
+            refused(message, data=relabelled(change, loader), lr=0.1)
     loader = relabelled(change).train
     with pytest.raises(ValueError, match=message) as caught:
         d2l.evaluate(toy_net(), loader)
@@ -309,6 +315,26 @@ def test_a_single_image_left_out_is_no_fault(train):
 )
 def test_a_loss_that_is_none_is_refused(loss, message):
     refused(message, lr=0.1, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.BCEWithLogitsLoss(), "one_hot"),
+        (lambda y, scores: nn.functional.cross_entropy(scores, y), "loss cannot take the scores"),
+        (nn.CrossEntropyLoss(torch.ones(2)), "loss cannot take the scores"),
+    ],
+)
+def test_a_loss_that_cannot_take_scores_and_labels_is_named(loss, message, tmp_path):
+    refused(message, lr=0.1, loss=loss, checkpoint=tmp_path / "c.pt")
+    assert not (tmp_path / "c.pt").exists()  # nor does it stand in the way of the next start
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, checkpoint=tmp_path / "c.pt")
+
+
+def test_a_label_out_of_range_in_a_later_batch_is_named():
+    X, y = next(iter(toy_data().test))
+    with pytest.raises(ValueError, match="go from 3 to 5"):
+        d2l.train(toy_net(), toy_data(train=[(X, y), (X, y % 3 + 3)]), epochs=1, lr=0.1)
 
 
 def squares(scores, y):

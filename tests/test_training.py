@@ -201,7 +201,7 @@ def stopped_net(part):
 
 @pytest.fixture
 def person(monkeypatch):
-    monkeypatch.setattr("d2lhelpers.training.is_interactive", lambda: True)
+    monkeypatch.setattr("d2lhelpers.say.is_interactive", lambda: True)
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
 
 
@@ -233,6 +233,28 @@ def test_before_the_first_epoch_ends_there_is_nothing_to_keep(person, runs_folde
     with pytest.raises(KeyboardInterrupt):
         d2l.train(stopped_net("train"), toy_data(samples=40), epochs=5, lr=0.1)
     assert list(runs_folder.rglob("run.json")) == []
+
+
+def test_epochs_before_an_error_are_kept(runs_folder):
+    X, y = next(iter(toy_data().test))
+    validation = [(X, y), (X, y + 3)]  # of which only the first batch is looked at in advance
+    calls = []
+
+    class Failing(torch.utils.data.TensorDataset):
+        def __getitem__(self, index):
+            calls.append(index)
+            if len(calls) > 20:
+                raise OSError("a broken image")
+            return super().__getitem__(index)
+
+    train = torch.utils.data.DataLoader(Failing(X, y), batch_size=4)
+    with pytest.raises(OSError, match="a broken image") as caught:
+        d2l.train(toy_net(), toy_data(train=train), epochs=9, lr=0.1)
+    (record,) = runs_folder.rglob("run.json")
+    assert len(json.loads(record.read_text())["train_loss"]) == 4
+    assert "4 epochs" in caught.value.__notes__[0] and "4 轮" in caught.value.__notes__[0]
+    with pytest.raises(ValueError, match="labels"):
+        d2l.train(toy_net(), toy_data(validation=validation), epochs=1, lr=0.1)
 
 
 def test_training_a_net_twice_is_said():
