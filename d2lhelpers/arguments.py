@@ -164,7 +164,7 @@ def check_normalisation(data) -> None:
     """Raises:
     TypeError: the data do not say what their images were standardised with.
     """
-    if not (hasattr(data, "mean") and hasattr(data, "std")):
+    if getattr(data, "mean", None) is None or getattr(data, "std", None) is None:
         given = type(data).__name__
         raise TypeError(
             Text(

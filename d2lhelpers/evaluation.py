@@ -44,21 +44,25 @@ def predict(
             indices, or there is no such precision.
     """
     check_net(net, loader)
-    _check_loader(loader)
+    check_loader(loader, "loader")
     device = device_of(net)
     return predict_with(Compute(device, resolve_precision(precision, device)), net, loader)
 
 
-def _check_loader(loader) -> None:
-    if hasattr(loader, "__iter__") or hasattr(loader, "__getitem__"):
+def check_loader(loader, name: str) -> None:
+    """Raises:
+    ValueError: what is given as ``name`` is nothing to go through, or a class.
+    """
+    can_be_read = hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
+    if can_be_read and not isinstance(loader, type):
         return
     given = type(loader).__name__
     has_parts = hasattr(loader, "test") or hasattr(loader, "train")
     example = "data.test" if has_parts else "[(X, y)]"
     raise ValueError(
         Text(
-            zh=f"loader 是 {given}，没有小批量可取；请给其中一个加载器或列表，例如 {example}。",
-            en=f"the loader is a {given}, which yields no mini-batches; give a loader or a list, "
+            zh=f"{name} 是 {given}，没有小批量可取；请给其中一个加载器或列表，例如 {example}。",
+            en=f"{name} is a {given}, which yields no mini-batches; give a loader or a list, "
             f"such as {example}.",
         )
     )

@@ -129,7 +129,7 @@ def judge(
     '?'
     """
     relations = claim[1::2]
-    if len(claim) < 3 or len(claim) % 2 == 0 or not all(r in (">", "<", "==") for r in relations):
+    if len(claim) < 3 or len(claim) % 2 == 0 or not all(map(_is_relation, relations)):
         raise ValueError(
             Text(
                 zh=f'judge 的说法要像 judge(a, ">", b)，关系是 ">"、"<" 或 "=="；'
@@ -262,6 +262,14 @@ def _side(side: Sample, digits: str, one_model: bool) -> Text:
     return Text(zh=f"{value.zh}（{name}）", en=f"{value.en} ({name})")
 
 
+def _is_relation(part: object) -> bool:
+    return isinstance(part, str) and part in (">", "<", "==")
+
+
+def _exact(numbers: Tensor) -> Tensor:
+    return numbers.to(torch.complex128 if numbers.is_complex() else torch.float64)
+
+
 def judge_close(a: Tensor, b: Tensor, *, tolerance: float) -> Verdict:
     """Put on trial that two tensors hold equal numbers: ✓ or ✗, no noise is in play.
 
@@ -274,7 +282,7 @@ def judge_close(a: Tensor, b: Tensor, *, tolerance: float) -> Verdict:
     Raises:
         ValueError: the shapes differ.
     """
-    a, b = (torch.as_tensor(side).detach().cpu().double() for side in (a, b))
+    a, b = (_exact(torch.as_tensor(side).detach().cpu()) for side in (a, b))
     if a.shape != b.shape or a.numel() == 0:
         raise ValueError(
             Text(

@@ -7,7 +7,7 @@ by its name, its code and what it was given, a learner's class by what is run of
 
 from inspect import signature
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from .functions import have_other_code, is_librarys, without_code
@@ -65,6 +65,7 @@ def run_settings(net, optimizer, schedule, data, others: dict) -> dict:
             "net.state_dict": {
                 key: f"{shape_of(value)}{'' if value.requires_grad else ' frozen'}"
                 for key, value in net.state_dict(keep_vars=True).items()
+                if isinstance(value, Tensor)  # a module's extra state is not
             },
         }
     )

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 from torch import Tensor
 
 from .history import History
@@ -108,7 +109,7 @@ class Sample:
 
 
 def _is_scalar(side: object) -> bool:
-    return isinstance(side, Tensor) and side.ndim == 0
+    return isinstance(side, Tensor | np.ndarray) and side.ndim == 0
 
 
 def _number(value: object) -> float:

@@ -239,6 +239,8 @@ def _meant_call(schedule, epochs: int, batches: int, is_whole: bool) -> str | No
 
 def _vanishes(gamma: float, drops_by_epoch: int, drops_by_batch: int) -> bool:
     """Whether the rate ends below a hundredth of its start, and counted in epochs would not."""
+    if gamma >= 1:
+        return False
     by_epoch, by_batch = gamma**drops_by_epoch, gamma**drops_by_batch
     looks_like_epochs = drops_by_epoch > 0 and by_epoch < 0.95
     return by_batch < 0.01 and (looks_like_epochs or by_batch < 1e-8)

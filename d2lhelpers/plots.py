@@ -13,7 +13,7 @@ import numpy as np
 
 from ._style import COLOURS, MARKERS, WIDEST, describe_figure, set_heading
 from .history import History, check_runs, curves_of
-from .results import Result, deviation, mean_accuracy, mean_text, median_seconds
+from .results import Result, check_runs_by_name, deviation, mean_accuracy, mean_text, median_seconds
 from .say import Text
 
 if TYPE_CHECKING:
@@ -95,11 +95,21 @@ def plot_spreads(networks: Mapping[str, Sequence[Result]], *, title: str) -> Non
     Raises:
         ValueError: nothing to plot.
     """
-    if not networks:
+    check_runs_by_name(networks)
+    if not networks or not all(networks.values()):
         raise ValueError(
             Text(
                 zh="没有网络可画；应是从名字到结果列表的字典，至少一项。",
                 en="There is no network to plot; pass a dict from a name to a list of results.",
+            )
+        )
+    if any(not isinstance(run, Result) for runs in networks.values() for run in runs):
+        raise TypeError(
+            Text(
+                zh="plot_spreads 要的是结果；训练请先写成 "
+                "[results.Result.of(run) for run in runs]。",
+                en="plot_spreads takes results; of runs write "
+                "[results.Result.of(run) for run in runs].",
             )
         )
     import matplotlib.pyplot as plt

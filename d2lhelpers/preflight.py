@@ -13,7 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from .batches import check_image_type, check_range, check_scores, generators_of, pair_of
 from .compute import Compute, copy_for_trial, main_output
-from .evaluation import count_batches, held_out_loaders
+from .evaluation import check_loader, count_batches, held_out_loaders
 from .randomness import random_state_kept
 from .say import Text
 from .untouched import left_as_found
@@ -43,6 +43,8 @@ def check_data(data) -> None:
         )
     for name in ("train", "validation", "test"):
         loader = getattr(data, name, None)
+        if loader is not None:
+            check_loader(loader, f"data.{name}")
         if isinstance(loader, Iterator):
             raise ValueError(
                 Text(
@@ -178,6 +180,15 @@ def _check_labels(batches: dict, classes: int, loss) -> None:
 
 def _check_loss_value(loss, scores: Tensor, y: Tensor) -> None:
     """Whether ``loss`` gives the mean of a mini-batch: two equal images have that of one."""
+    if not scores.requires_grad:
+        raise ValueError(
+            Text(
+                zh="网络给出的分数没有梯度，学不到东西。forward 里不要用 .detach()、.item()、"
+                "torch.no_grad()，也不要转成 NumPy。",
+                en="the net's scores have no gradient, so nothing can be learned; use no "
+                ".detach(), .item(), torch.no_grad() or NumPy in its forward.",
+            )
+        )
     scores = torch.cat([scores[:1], scores[:1]])
     try:
         two, one = loss(scores, torch.cat([y, y])), loss(scores[:1], y)

@@ -190,6 +190,15 @@ def run_trials(
     check_maker(make_net, "make_net")
     epochs, _, seed = check_numbers(epochs, None, seed)
     check_data(data)
+    if getattr(data, "validation", None) is None:
+        raise ValueError(
+            Text(
+                zh="学习率在验证集上选，而 data.validation 没有；请留出一部分训练图像，"
+                "例如 validation_size=1000。",
+                en="learning rates are chosen on validation images, but there is no "
+                "data.validation; hold out some training images, such as validation_size=1000.",
+            )
+        )
     blind = _without_test(data)
     variant = name.rpartition("/")[2]
     for rate in rates:

@@ -204,6 +204,7 @@ def table(
     """
     import pandas
 
+    check_runs_by_name(runs)
     groups = {
         name: [run] if isinstance(run, History | Result) else list(run)
         for name, run in runs.items()
@@ -217,6 +218,21 @@ def table(
         {name: _row(group) for name, group in groups.items()}, orient="index"
     )
     return frame.loc[:, (frame != "").any()]
+
+
+def check_runs_by_name(runs) -> None:
+    """Raises:
+    TypeError: it is no dict.
+    """
+    if not isinstance(runs, Mapping):
+        raise TypeError(
+            Text(
+                zh=f'需要从名字到训练的字典，例如 {{"LeNet": history}}；'
+                f"得到 {type(runs).__name__}。",
+                en='expected a dict from names to runs, such as {"LeNet": history}; got a '
+                f"{type(runs).__name__}.",
+            )
+        )
 
 
 def _row(runs: Sequence[History | Result]) -> dict[str, str]:

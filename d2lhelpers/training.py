@@ -68,8 +68,8 @@ def train(
     therefore those of the net as it was while it learned. The seed fixes batch order, augmentation
     and dropout (not the initial weights: seed before making the net).
 
-    The global random state, the net's memory format and the modes of its layers are afterwards
-    what they were. Layers in ``eval()``, such as frozen batch normalisation, stay so while the
+    The global random state (of Python, NumPy and torch), the net's memory format and the modes of
+    its layers are afterwards what they were. Layers in ``eval()``, such as frozen batch normalisation, stay so while the
     rest is trained; a net that is in ``eval()`` as a whole is trained as a whole. TensorBoard and
     the progress bar never end a training: what fails of them is left out with a warning.
 
@@ -138,7 +138,7 @@ def train(
     held_out, (X, _) = list(batches.items())[-1]
     with images_explained(net, X, held_out):
         materialise(net.to(device), X.to(device))  # which draws as making the layers does
-    with random_state_kept(device), in_training_mode(net):
+    with random_state_kept(device), in_training_mode(net), torch.enable_grad():
         if isinstance(loss, nn.Module):
             loss.to(device)  # class weights have to be where the scores are
         if optimizer is None:

@@ -103,10 +103,17 @@ def dataset_of(dataset) -> dict:
 
 
 def listed(items) -> dict:
-    described = {"": type(items).__name__, "len": len(items) if hasattr(items, "__len__") else None}
+    described = {"": type(items).__name__, "len": _length(items)}
     if isinstance(items, SEQUENCES):
         described["contents"] = _hash_items(items)
     return described
+
+
+def _length(items) -> int | None:
+    try:
+        return len(items)
+    except TypeError:  # of several streams, for example
+        return None
 
 
 def _hash_items(items: Sequence) -> str:

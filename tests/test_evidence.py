@@ -366,6 +366,7 @@ def test_in_a_notebook_each_language_is_an_output_of_its_own(monkeypatch):
         ((HIGH,), {}, ValueError),
         ((HIGH, LOW, HIGH), {}, ValueError),
         ((HIGH, ">=", LOW), {}, ValueError),
+        ((np.array(HIGH), np.array(LOW), ">"), {}, ValueError),
         ((HIGH, ">", []), {}, ValueError),
         ((HIGH, ">", "plain"), {}, TypeError),
         ((HIGH, ">", ["plain"]), {}, TypeError),
@@ -395,6 +396,7 @@ def test_values_that_are_close():
         assert len(str(verdict).splitlines()) == 2
     assert d2l.judge_close(a.requires_grad_(), a.bfloat16(), tolerance=0).mark == "✓"
     assert d2l.judge_close(np.ones(3), [1, 1, 1], tolerance=0).mark == "✓"
+    assert d2l.judge_close(torch.tensor([1 + 1j]), torch.tensor([1 + 5j]), tolerance=1).mark == "✗"
     with pytest.raises(ValueError, match=r"\(2, 2\)"):
         d2l.judge_close(a, a[0], tolerance=1)
     with pytest.raises(ValueError):

@@ -206,6 +206,8 @@ def test_floats_outside_the_unit_range_need_a_normalisation(value):
 def test_data_without_a_normalisation_is_refused():
     with pytest.raises(TypeError, match="without mean and std"):
         show_images(torch.zeros(2, 3, 4, 4), data=[])
+    with pytest.raises(TypeError, match="without mean and std"):
+        show_images(torch.zeros(2, 3, 4, 4), data=types.SimpleNamespace(mean=None, std=None))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -153,6 +153,9 @@ class Stream(IterableDataset):
         ({"train": iter([])}, "data.train is a list_iterator"),
         ({"test": (batch for batch in toy_data().test)}, "data.test is a generator"),
         ({"test": [{"image": 1, "label": 2}]}, "data.test yields a dict"),
+        ({"train": lambda: None}, "data.train is a function"),
+        ({"train": 32}, "data.train is a int"),
+        ({"test": DataLoader}, "data.test is a type"),
         ({"test": [(np.zeros((2, 1, 4, 4)), np.zeros(2))]}, "ndarray, ndarray"),
     ],
 )
@@ -234,6 +237,21 @@ def test_scores_of_another_shape_are_named(net):
     refused("class scores", net=net, lr=0.1)
     with pytest.raises(ValueError, match="class scores"):
         d2l.evaluate(net, toy_data().test)
+
+
+def test_a_net_whose_scores_have_no_gradient_is_named():
+    class Detached(nn.Linear):
+        def forward(self, X):
+            return super().forward(X.flatten(1)).detach()
+
+    refused("the net's scores have no gradient", net=Detached(16, 3), lr=0.1)
+
+
+def test_gradients_switched_off_elsewhere_are_no_matter():
+    expected = d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1)
+    with torch.no_grad():
+        assert numbers(d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1)) == numbers(expected)
+        assert not torch.is_grad_enabled()
 
 
 def test_data_without_loaders_is_refused():
@@ -568,6 +586,7 @@ LEGITIMATE = [
     lambda o: lr_scheduler.StepLR(o, 11),
     lambda o: lr_scheduler.StepLR(o, 1, gamma=0.99),
     lambda o: lr_scheduler.ExponentialLR(o, 0.95),
+    lambda o: lr_scheduler.ExponentialLR(o, 1.175),
     lambda o: lr_scheduler.MultiStepLR(o, [15, 24]),
     lambda o: lr_scheduler.CosineAnnealingLR(o, 10 * 3),
     lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=10 * 3),

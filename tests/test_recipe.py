@@ -213,6 +213,13 @@ def trials(**accuracy):
     }
 
 
+def test_rates_need_validation_images():
+    data = types.SimpleNamespace(train=[], test=[], validation=None)
+    data.train = data.test = [(torch.zeros(2, 3, 32, 32), torch.zeros(2).long())]
+    with pytest.raises(ValueError, match=r"no data\.validation"):
+        d2l.try_rates(linear, data, [0.1], epochs=1, seed=0, name="test/linear/plain")
+
+
 def test_the_best_rate_is_that_of_the_highest_validation_accuracy():
     assert best_rate(trials(r0_1=0.50, r0_2=0.60, r0_4=0.595)) == 0.2
     found = trials(r0_1=0.50, r0_2=0.60, r0_4=math.nan)  # may hold what ``try_rates`` leaves out

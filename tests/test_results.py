@@ -1,5 +1,6 @@
 """Results of full runs: kept, replaced, averaged over seeds, shown in the README."""
 
+import functools
 import math
 
 import pytest
@@ -94,6 +95,21 @@ def test_table_of_kept_results():
     both = d2l.table({"kept": rows, "here": record(train_loss=[2.0, 1.0])})
     assert list(both["train loss"]) == ["", "1.0000"]
     assert list(both["test accuracy"]) == ["0.9100 ± 0.0141", "0.9000"]
+
+
+@pytest.mark.parametrize("show", [d2l.table, functools.partial(d2l.plot_spreads, title="Nets")])
+def test_runs_without_names_are_refused(show):
+    result = results.Result.of(record())
+    for runs in (result, [result]):
+        with pytest.raises(TypeError, match="dict from names to runs"):
+            show(runs)
+    with pytest.raises(ValueError):
+        show({"net": []})
+
+
+def test_runs_of_a_chart_are_results():
+    with pytest.raises(TypeError, match=r"Result\.of"):
+        d2l.plot_spreads({"net": [record()]}, title="Nets")
 
 
 @pytest.mark.parametrize(
