@@ -69,9 +69,9 @@ def train(
     and dropout (not the initial weights: seed before making the net).
 
     The global random state (of Python, NumPy and torch), the net's memory format and the modes of
-    its layers are afterwards what they were. Layers in ``eval()``, such as frozen batch normalisation, stay so while the
-    rest is trained; a net that is in ``eval()`` as a whole is trained as a whole. TensorBoard and
-    the progress bar never end a training: what fails of them is left out with a warning.
+    its layers are afterwards what they were. Layers in ``eval()``, such as frozen batch
+    normalisation, stay so while the rest is trained; a net that is in ``eval()`` as a whole is
+    trained as a whole. What fails of TensorBoard or the progress bar is left out with a warning.
 
     Where a notebook's cell is stopped, the epochs that ended before are shown and returned, so
     that ``history = train(...)`` holds them, and the code after it goes on. In a script, and
