@@ -34,6 +34,8 @@ class Resumable:
 
     def __init__(self, net, optimizer, schedule, data, device, settings: dict):
         self.parts = {"net": net, "optimizer": optimizer}
+        if isinstance(settings["loss"], torch.nn.Module) and settings["loss"].state_dict():
+            self.parts["loss"] = settings["loss"]  # it may learn, or count
         if schedule is not None:
             self.parts["schedule"] = schedule
             _check_can_resume(schedule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import warnings
@@ -191,6 +192,8 @@ def _check_loss_value(loss, scores: Tensor, y: Tensor) -> None:
         )
     scores = torch.cat([scores[:1], scores[:1]])
     try:
+        if isinstance(loss, nn.Module):
+            loss = copy.deepcopy(loss)  # which may count its calls
         two, one = loss(scores, torch.cat([y, y])), loss(scores[:1], y)
     except Exception:  # the training will say
         return

@@ -456,6 +456,36 @@ def test_the_same_code_run_again_elsewhere_is_the_same_run(monkeypatch):
     assert [name for name, *_ in differences(settings, other)] == ["loss"]
 
 
+class LearningLoss(nn.Module):
+    """Cross-entropy at a temperature that is learned, and counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(()))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, scores, y):
+        self.calls += 1
+        return nn.functional.cross_entropy(scores / self.temperature, y) + 0.01 * self.calls
+
+
+def test_a_loss_that_learns_is_resumed(tmp_path):
+    def run(checkpoint=None, stopped_at=None):
+        net, loss = toy_net(), LearningLoss()
+        if stopped_at:
+            stop_after(net, stopped_at)
+        optimizer = torch.optim.SGD([*net.parameters(), *loss.parameters()], lr=0.1)
+        settings = {"epochs": 4, "optimizer": optimizer, "loss": loss, "checkpoint": checkpoint}
+        return d2l.train(net, toy_data(), **settings)
+
+    with pytest.raises(Stop):
+        run(tmp_path / "c.pt", stopped_at=7)
+    assert numbers(run(tmp_path / "c.pt")) == numbers(run())
+    loss = LearningLoss()
+    d2l.train(toy_net(), toy_data(), epochs=1, lr=0.1, loss=loss)
+    assert loss.calls == 3  # mini-batches, and no trial
+
+
 def test_names_in_an_array_are_known_in_another_process():
     names = [np.array([f"{index}.jpg" for index in range(40)], dtype=object) for _ in range(2)]
     assert plain(names[0]) == plain(names[1]) != plain(names[0][::-1])
