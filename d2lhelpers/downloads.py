@@ -14,12 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from ._paths import write_atomically
-from .formats import DataSet, Flaw, one_line
+from .formats import DataSet, Flaw, checked, one_line
 from .reading import Reading, read_files
 from .say import Text, is_interactive, say
 
@@ -37,28 +36,42 @@ class DownloadError(Exception):
     Attributes:
         cause: why, in a few words.
         text: why, mirror by mirror.
+        advice: what to do, in a clause.
     """
 
-    def __init__(self, cause: Text, text: Text):
+    def __init__(self, cause: Text, text: Text, advice: Text):
         super().__init__(text)
-        self.cause, self.text = cause, text
+        self.cause, self.text, self.advice = cause, text, advice
 
     @classmethod
     def of_mirrors(cls, failures: Iterable[Text]) -> "DownloadError":
-        return cls(Text(zh="没有可用的镜像", en="no mirror delivers"), joined(failures))
+        advice = Text(zh="联网后重新运行", en="connect to the network and run again")
+        return cls(Text(zh="没有可用的镜像", en="no mirror delivers"), joined(failures), advice)
+
+    @classmethod
+    def of_folder(cls, root: Path, cause: Text) -> "DownloadError":
+        advice = Text(
+            zh=f"让 {root} 可以写入（腾出空间，移走挡路的文件）再重新运行",
+            en=f"make it possible to write to {root} (free some space, remove what is in the way) "
+            "and run again",
+        )
+        return cls(cause, cause, advice)
 
 
 _TOO_SLOW = Text(zh="传得太慢", en="the transfer was too slow")
 
 
-def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
+def complete(
+    data_set: DataSet, root: Path
+) -> tuple[Reading, dict[Path, Path], DownloadError | None]:
     """Download the parts that are missing in ``root``, and store them there.
 
     Returns:
-        All parts, and the new names of files whose place was needed, {old: new}.
+        All parts; the new names of files whose place was needed, {old: new}; and why not everything
+        could be stored, None if it was.
 
     Raises:
-        DownloadError: no mirror delivers, or the folder cannot be written.
+        DownloadError: no mirror delivers, or there is no place for what it delivers.
     """
     seconds = PATIENCE[0] + PATIENCE[1] * data_set.megabytes
     try:
@@ -67,16 +80,18 @@ def complete(data_set: DataSet, root: Path) -> tuple[Reading, dict[Path, Path]]:
             reading = read_files(data_set, root)  # another process may have been at work
             if reading.missing:
                 _download(reading, root, time.monotonic() + seconds)
-            return reading, store(reading, root)
+            return reading, *store(reading, root)
     except OSError as error:
-        raise DownloadError(_as_text(error), _as_text(error)) from error
+        cause = _as_text(error)
+        raise DownloadError.of_folder(root, cause) from error
 
 
-def store(reading: Reading, root: Path) -> dict[Path, Path]:
+def store(reading: Reading, root: Path) -> tuple[dict[Path, Path], DownloadError | None]:
     """Write the contents that came out of archives to their files, each in one step.
 
     Returns:
-        The new names of files that were something else, {old: new}; nothing is overwritten.
+        The new names of files that were something else, {old: new}; nothing is overwritten. And
+        why no more could be written, None if all could.
     """
     kept = {}
     for part, content in reading.contents.items():
@@ -89,8 +104,11 @@ def store(reading: Reading, root: Path) -> dict[Path, Path]:
             if os.path.lexists(path):
                 kept[path] = path.rename(_free_name(path))
 
-        write_atomically(path, write)
-    return kept
+        try:
+            write_atomically(path, write)
+        except OSError as error:
+            return kept, DownloadError.of_folder(root, _as_text(error))
+    return kept, None
 
 
 def _free_name(path: Path) -> Path:
@@ -116,33 +134,32 @@ def _download(reading: Reading, root: Path, deadline: float) -> None:
             url = mirror + archive.rpartition("/")[2]
             # A mirror that trickles leaves time for the next ones.
             share = (deadline - time.monotonic()) / (len(mirrors) - len(failures))
-            try:
-                # A file without a name: a killed process leaves nothing behind.
-                with tempfile.TemporaryFile(dir=root) as file:
-                    _transfer(url, file, time.monotonic() + share)
+            # A file without a name: a killed process leaves nothing behind. Where it cannot be
+            # written, no other mirror would help.
+            with tempfile.TemporaryFile(dir=root) as file:
+                try:
+                    file.writelines(_received(url, time.monotonic() + share))
                     file.seek(0)
                     reading.unpack(archive, file, url, keep=data_set.files)
-                break
-            except Flaw as flaw:
-                failures.append(flaw.text)
-            except (OSError, HTTPException, ValueError) as error:
-                failures.append(_as_text(error, url))
+                    break
+                except Flaw as flaw:
+                    failures.append(flaw.text)
             mirrors.remove(mirror)
             mirrors.append(mirror)  # the last one to be asked for the other archives
         else:
             raise DownloadError.of_mirrors(failures)
 
 
-def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
-    """Copy what the address holds to a file, with a bar where a person is watching.
+def _received(url: str, deadline: float) -> Iterator[bytes]:
+    """What the address holds, piece by piece, with a bar where a person is watching.
 
     Raises:
-        TimeoutError: a silence of ``TIMEOUT`` seconds, or the deadline has passed.
-        OSError, HTTPException, ValueError: as urllib says.
+        Flaw: whatever goes wrong on the network; a silence of ``TIMEOUT`` seconds; the deadline
+            has passed.
     """
     from tqdm.auto import tqdm
 
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+    with checked(url), urllib.request.urlopen(url, timeout=TIMEOUT) as response:
         name = url.rpartition("/")[2]
         bar = tqdm(
             total=response.length,
@@ -153,7 +170,7 @@ def _transfer(url: str, file: BinaryIO, deadline: float) -> None:
         )
         with bar:
             while chunk := response.read1(2**16):  # read() would wait for all of it
-                file.write(chunk)
+                yield chunk
                 bar.update(len(chunk))
                 if time.monotonic() > deadline:
                     raise TimeoutError(_TOO_SLOW)
@@ -209,7 +226,7 @@ def _alone(path: Path, seconds: float) -> Iterator[None]:
     either result is good.
 
     Raises:
-        TimeoutError: another process holds it for so many seconds.
+        DownloadError: another process holds it for so many seconds.
     """
     deadline, has_waited = time.monotonic() + seconds, False
     with path.open("a") as file:
@@ -226,7 +243,10 @@ def _alone(path: Path, seconds: float) -> Iterator[None]:
                     zh=f"另一个进程占用 {path} 已有 {seconds:.0f} 秒",
                     en=f"another process has held {path} for {seconds:.0f} s",
                 )
-                raise TimeoutError(held)
+                advice = Text(
+                    zh="等那个进程结束后重新运行", en="wait for that process to end and run again"
+                )
+                raise DownloadError(held, held, advice)
             time.sleep(0.1)
         yield
 

@@ -11,7 +11,6 @@ They are looked for in this order:
 Files are verified each time they are read. ``d2lhelpers.data`` cuts what is found into batches.
 """
 
-import contextlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -36,6 +35,10 @@ class DamagedDataWarning(UserWarning):
     """A data file on disk is truncated, altered, unreadable or another's, and was not used."""
 
 
+class UnsavedDataWarning(UserWarning):
+    """The real data set was downloaded and is used, but could not be kept on disk."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What looking for a data set came to; see ``fetch``.
@@ -44,9 +47,10 @@ class Found:
         name: "MNIST" or "CIFAR-10".
         is_real: False if only the stand-in is left.
         source: the words that ``ImageData.source`` will hold.
-        where: the folder or file with the data; None for the stand-in.
+        where: the folder or file with the data; None if they are not on disk.
         cause: why there is no real data, in a clause; None if there is.
         reason: the same in full: every file and every mirror.
+        advice: what to do to have real data, in a clause; None if there is.
     """
 
     name: str
@@ -55,8 +59,15 @@ class Found:
     where: Path | None = None
     cause: Text | None = None
     reason: Text | None = None
+    advice: Text | None = None
 
     def __str__(self) -> str:
+        if self.is_real and self.where is None:
+            text = Text(
+                zh=f"{self.source}：已下载，但没能保存，每次都要重新下载",
+                en=f"{self.source}: downloaded but not kept, so downloaded anew each time",
+            )
+            return str(text)
         if self.is_real:
             return f"{self.source}: {self.where}"
         why = self.reason or Text(zh="没有找", en="nobody looked")
@@ -83,6 +94,7 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
 
     Warns:
         DamagedDataWarning: a file on disk was not used.
+        UnsavedDataWarning: there is no place for what was downloaded.
     """
     if name not in DATA_SETS:
         known = ", ".join(DATA_SETS)
@@ -92,9 +104,9 @@ def fetch(name: str, root: str | os.PathLike | None = None) -> Found:
                 en=f"there is no data set {name!r}; choose from {known}.",
             )
         )
-    _, found, damage = _find(DATA_SETS[name], data_root(root))
-    if damage is not None:
-        warnings.warn(f"\n{damage}", DamagedDataWarning, stacklevel=2)
+    _, found, cautions = _find(DATA_SETS[name], data_root(root))
+    for category, text in cautions.items():
+        warnings.warn(f"\n{text}", category, stacklevel=2)
     return found
 
 
@@ -129,9 +141,9 @@ def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arra
     found = _stand_in(data_set)
     if source != "synthetic":
         root = data_root(root)
-        arrays, found, damage = _find(data_set, root)
-        if damage is not None:
-            warnings.warn(f"\n{damage}", DamagedDataWarning, stacklevel=4)
+        arrays, found, cautions = _find(data_set, root)
+        for category, text in cautions.items():
+            warnings.warn(f"\n{text}", category, stacklevel=4)
         if arrays is not None:
             return arrays, found
         if source == "real":
@@ -149,19 +161,21 @@ def obtain(name: str, source: str, root: str | os.PathLike | None) -> tuple[Arra
 _warned: set[str] = set()  # names of the data sets whose stand-in was announced
 
 
-def _find(data_set: DataSet, root: Path) -> tuple[Arrays | None, Found, Text | None]:
+def _find(
+    data_set: DataSet, root: Path
+) -> tuple[Arrays | None, Found, dict[type[UserWarning], Text]]:
     """Disk, then network.
 
     Returns:
         The arrays, None if the real data cannot be had; where they are, or why there are none; and
-        what a ``DamagedDataWarning`` has to say, None if no file is damaged.
+        what has to be warned of, {category: text}.
     """
-    reading, kept, failure, other = read_files(data_set, root), {}, None, None
+    reading, cautions = read_files(data_set, root), {}
+    kept, failure, unsaved, other = {}, None, None, None
     flaws = list(reading.flaws.values())
     if not reading.missing:
         # An archive stood in for a damaged file. A folder that cannot be written stays as it is.
-        with contextlib.suppress(OSError):
-            kept = store(reading, root)
+        kept, _ = store(reading, root)
     else:
         try:
             other = read_npz(data_set, root)
@@ -170,23 +184,26 @@ def _find(data_set: DataSet, root: Path) -> tuple[Arrays | None, Found, Text | N
         # A download also takes the place of a damaged file; without it, another copy will do.
         if other is None or any(not flaw.is_missing for flaw in flaws):
             try:
-                reading, kept = complete(data_set, root)
+                reading, kept, unsaved = complete(data_set, root)
             except DownloadError as error:
                 failure = error
     damaged = [flaw for flaw in flaws if not flaw.is_missing]
-    damage = _damaged_message(damaged, kept) if damaged else None
+    if damaged:
+        cautions[DamagedDataWarning] = _damaged_message(damaged, kept)
+    if unsaved is not None:
+        cautions[UnsavedDataWarning] = _unsaved_message(data_set, root, unsaved)
     if reading.arrays is not None:
-        found = Found(data_set.name, True, data_set.name, _place(data_set, root))
-        return reading.arrays, found, damage
+        place = _place(data_set, root) if unsaved is None else None
+        return reading.arrays, Found(data_set.name, True, data_set.name, place), cautions
     if other is not None:
         arrays, source = other
-        return arrays, Found(data_set.name, True, source, root / data_set.npz), damage
-    return None, _stand_in(data_set, *_why(reading, root, flaws, failure)), damage
+        return arrays, Found(data_set.name, True, source, root / data_set.npz), cautions
+    return None, _stand_in(data_set, *_why(reading, root, flaws, failure)), cautions
 
 
-def _stand_in(data_set: DataSet, cause: Text | None = None, reason: Text | None = None) -> Found:
-    source = f"synthetic stand-in for {data_set.name}"
-    return Found(data_set.name, False, source, cause=cause, reason=reason)
+def _stand_in(data_set: DataSet, *why: Text) -> Found:
+    """Without the real data; ``why`` is what ``_why`` returns, or nothing if nobody looked."""
+    return Found(data_set.name, False, f"synthetic stand-in for {data_set.name}", None, *why)
 
 
 def _place(data_set: DataSet, root: Path) -> Path:
@@ -201,8 +218,8 @@ def _place(data_set: DataSet, root: Path) -> Path:
 
 def _why(
     reading: Reading, root: Path, flaws: list[Flaw], failure: DownloadError
-) -> tuple[Text, Text]:
-    """Why there is no real data: in a clause, and in full."""
+) -> tuple[Text, Text, Text]:
+    """Why there is no real data: in a clause, and in full; and what to do."""
     named = [flaw.text for flaw in flaws if not flaw.is_missing]
     if reading.parts:  # where all files are missing, none is worth a word
         missing = [flaw for part, flaw in reading.flaws.items() if flaw.is_missing]
@@ -215,7 +232,8 @@ def _why(
         Text(zh=f"下载失败（{why.zh}）", en=f"download failed ({why.en})")
         for why in (failure.cause, failure.text)
     )
-    return joined([*(named[:1] or [folder]), brief]), joined([folder, *named, full])
+    cause, reason = joined([*(named[:1] or [folder]), brief]), joined([folder, *named, full])
+    return cause, reason, failure.advice
 
 
 def _damaged_message(damaged: list[Flaw], kept: dict[Path, Path]) -> Text:
@@ -232,35 +250,50 @@ def _damaged_message(damaged: list[Flaw], kept: dict[Path, Path]) -> Text:
     return Text(zh="\n".join(zh), en="\n".join(en))
 
 
+def _unsaved_message(data_set: DataSet, root: Path, unsaved: DownloadError) -> Text:
+    name, cause, advice = data_set.name, unsaved.cause, unsaved.advice
+    return Text(
+        zh=f"{name} 已下载并核对无误，这次可以使用，但没能存到 {root}，下次还要下载。\n"
+        f"原因：{cause.zh}。\n"
+        f"解决办法：{advice.zh}，或让环境变量 D2L_DATA 指向另一个文件夹。",
+        en=f"{name} was downloaded, verified and is used this time, but could not be kept "
+        f"in {root}: next time it is downloaded again.\n"
+        f"Why: {cause.en}.\n"
+        f"What to do: {advice.en}, or set D2L_DATA to another folder.",
+    )
+
+
 def _stand_in_message(data_set: DataSet, root: Path, found: Found) -> Text:
     """Three lines in each language; the rest on request."""
-    name, advice = data_set.name, _advice(data_set, root)
+    name, advice = data_set.name, _advice(data_set, root, found)
     return Text(
         zh=f"找不到 {name}，改用合成的替代图像：得到的准确率不是 {name} 上的准确率。\n"
         f"原因：{found.cause.zh}。细节：运行 python -m d2lhelpers data。\n"
-        f"解决办法：联网后重新运行，{advice.zh}。",
+        f"解决办法：{advice.zh}。",
         en=f"{name} was not found, so synthetic images stand in for it: "
         f"accuracies are not those of {name}.\n"
         f"Why: {found.cause.en}. Details: run python -m d2lhelpers data.\n"
-        f"What to do: connect to the network and run again, {advice.en}.",
+        f"What to do: {advice.en}.",
     )
 
 
 def _refusal(data_set: DataSet, root: Path, found: Found) -> Text:
-    advice = _advice(data_set, root)
+    advice = _advice(data_set, root, found)
     return Text(
-        zh=f"找不到 {data_set.name}：{found.reason.zh}。联网后重新运行，{advice.zh}，"
+        zh=f"找不到 {data_set.name}：{found.reason.zh}。解决办法：{advice.zh}，"
         "或用 source='auto' 以合成的替代图像继续。",
-        en=f"{data_set.name} was not found: {found.reason.en}. Connect to the network and try "
-        f"again, {advice.en}, or use source='auto' to go on with a synthetic stand-in.",
+        en=f"{data_set.name} was not found: {found.reason.en}. What to do: "
+        f"{advice.en}, or use source='auto' to go on with a synthetic stand-in.",
     )
 
 
-def _advice(data_set: DataSet, root: Path) -> Text:
+def _advice(data_set: DataSet, root: Path, found: Found) -> Text:
     files = _files(data_set)
     return Text(
-        zh=f"或把 {files.zh} 放进 {root}，或让环境变量 D2L_DATA 指向数据所在的文件夹",
-        en=f"put {files.en} into {root}, or set D2L_DATA to the folder that has it",
+        zh=f"{found.advice.zh}，或把 {files.zh} 放进 {root}，"
+        "或让环境变量 D2L_DATA 指向数据所在的文件夹",
+        en=f"{found.advice.en}, put {files.en} into {root}, "
+        "or set D2L_DATA to the folder that has it",
     )
 
 

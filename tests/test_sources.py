@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from d2lhelpers import downloads, formats, reading, sources
 from d2lhelpers.data import load_cifar10, load_mnist
-from d2lhelpers.sources import DamagedDataWarning, StandInWarning, fetch
+from d2lhelpers.sources import DamagedDataWarning, StandInWarning, UnsavedDataWarning, fetch
 
 # What the system says of a port where nobody listens.
 REFUSED = "actively refused" if sys.platform == "win32" else "Connection refused"
@@ -428,7 +429,7 @@ def test_archive_serves_where_nothing_can_be_written(name, small, genuine, monke
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sources, "store", refuse)
+    monkeypatch.setattr(downloads, "write_atomically", refuse)
     with pytest.warns(DamagedDataWarning, match=Path(FIRST[name]).name):
         assert fingerprint(LOADERS[name](root=small)) == genuine[name]
     assert listing(small) == before
@@ -669,6 +670,106 @@ def test_download_of_another_process_is_not_waited_for_without_end(
         load_mnist(root=small, source="real")
     assert "Another process" in capsys.readouterr().out
     assert mirror.gets == []
+
+
+@both
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO"])
+def test_disk_that_fails_in_transfer_is_not_blamed_on_mirrors(
+    name, error, small, mirror, monkeypatch, tmp_path
+):
+    """None but the first is asked, and nobody is told to connect to the network."""
+
+    class FullDisk(io.FileIO):
+        def write(self, content):
+            raise OSError(getattr(errno, error), "the disk says no")
+
+    def temporary_file(dir):
+        return io.BufferedRandom(FullDisk(tmp_path / "temporary", "w+"))
+
+    monkeypatch.setattr(downloads.tempfile, "TemporaryFile", temporary_file)
+    with tiny_data.serve() as other:
+        tiny_data.patch_mirrors(monkeypatch.setattr, mirror.url, other.url)
+        with pytest.warns(StandInWarning) as caught:
+            assert not LOADERS[name](root=small).is_real
+    assert (len(mirror.gets), len(other.gets)) == (1, 0)
+    text = str(caught[0].message)
+    assert text.count("the disk says no") == 2  # once in each language
+    assert "free some space" in text and "腾出空间" in text
+    assert "connect to the network" not in text and "联网" not in text
+    with pytest.raises(FileNotFoundError, match="free some space"):
+        LOADERS[name](root=small, source="real")
+
+
+def _file_in_the_way(folder, monkeypatch):
+    folder.parent.mkdir(parents=True)
+    folder.write_text("no folder")
+
+
+def _dangling_link(folder, monkeypatch):
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(folder.parent / "nowhere" / "at all")
+
+
+def _no_room(files):
+    def fill(folder, monkeypatch):
+        write, done = downloads.write_atomically, []
+
+        def write_some(path, write_partial):
+            done.append(path)
+            if len(done) > files:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(path, write_partial)
+
+        monkeypatch.setattr(downloads, "write_atomically", write_some)
+
+    return fill
+
+
+OBSTACLES = {
+    "file in the way": (_file_in_the_way, r"NotADirectory|FileExists"),
+    "dangling link": (_dangling_link, r"NotADirectory|FileExists|FileNotFound"),
+    "no room": (_no_room(0), "No space left"),
+    "room for one file": (_no_room(1), "No space left"),
+}
+obstacles = pytest.mark.parametrize(("block", "why"), OBSTACLES.values(), ids=list(OBSTACLES))
+
+
+@both
+@obstacles
+def test_download_that_cannot_be_kept_is_used(
+    name, block, why, small, genuine, mirror, monkeypatch
+):
+    block(small / FIRST[name].partition("/")[0], monkeypatch)
+    with pytest.warns() as caught:
+        loaded = LOADERS[name](root=small)
+    assert (loaded.source, loaded.is_real, fingerprint(loaded)) == (name, True, genuine[name])
+    assert [w.category for w in caught] == [UnsavedDataWarning]
+    assert caught[0].filename == __file__
+    lines = str(caught[0].message).strip().splitlines()
+    assert len(lines) == 6  # three in each language
+    for text in ("\n".join(lines[:3]), "\n".join(lines[3:])):
+        assert re.search(why, text)
+        assert name in text and str(small) in text and "D2L_DATA" in text
+    gets = len(mirror.gets)
+    with pytest.warns(UnsavedDataWarning):
+        found = fetch(name, small)
+    assert (found.is_real, found.where) == (True, None) and name in str(found)
+    assert len(mirror.gets) > gets
+    assert not list(small.rglob("*.partial"))
+
+
+def test_old_file_is_named_though_the_disk_fills_up(small, genuine, mirror, monkeypatch):
+    """One damaged file is replaced before there is no more room for the other."""
+    tiny_data.write_files("MNIST", small)
+    first, last = (small / formats.MNIST_FILES[part] for part in ("x_train", "y_test"))
+    for path in (first, last):
+        _truncate(path)
+    _no_room(1)(small, monkeypatch)
+    with pytest.warns() as caught:
+        assert fingerprint(load_mnist(root=small)) == genuine["MNIST"]
+    assert [w.category for w in caught] == [DamagedDataWarning, UnsavedDataWarning]
+    text = str(caught[0].message)
+    assert text.count(f"{first.name}.kept") == 2 and f"{last.name}.kept" not in text
 
 
 def _start(name, url, root):
