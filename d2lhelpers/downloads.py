@@ -7,6 +7,7 @@ stood in their place is lost. One process at a time downloads to a folder.
 import contextlib
 import errno
 import os
+import ssl
 import sys
 import tempfile
 import threading
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +28,16 @@ from .say import Text, is_interactive, say
 TIMEOUT = 10
 # Seconds that a download may take: so many, and so many for every megabyte (100 kB/s).
 PATIENCE = (30, 10)
+# The mirrors are asked for a file so many times, each after so many seconds.
+PAUSES = (0, 1, 2)
+# Errors of a server that is there: asked again, it may do better.
+ANSWERS = (
+    urllib.error.HTTPError,
+    HTTPException,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    ssl.SSLEOFError,
+)
 # The system: another process holds the lock. Any other error: the file system has none.
 IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
@@ -121,7 +133,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _download(reading: Reading, root: Path, deadline: float) -> None:
-    """Fetch every archive that is needed from the first mirror that delivers it intact."""
+    """Fetch every archive that is needed."""
     data_set, archives = reading.data_set, reading.missing_archives
     mirrors = _answering(data_set.mirrors, archives[0].rpartition("/")[2])
     say(
@@ -129,25 +141,35 @@ def _download(reading: Reading, root: Path, deadline: float) -> None:
         en=f"Downloading {data_set.name} (about {data_set.megabytes} MB) to {root} …",
     )
     for archive in archives:
-        failures = []
-        for mirror in list(mirrors):
+        _download_archive(reading, archive, mirrors, root, deadline)
+
+
+def _download_archive(
+    reading: Reading, archive: str, mirrors: list[str], root: Path, deadline: float
+) -> None:
+    """Fetch an archive from the first mirror that delivers it intact; others move to the end."""
+    failures = {}
+    for pause in PAUSES:
+        if failures and time.monotonic() + pause > deadline:
+            break
+        time.sleep(pause)
+        for asked, mirror in enumerate(list(mirrors)):
             url = mirror + archive.rpartition("/")[2]
             # A mirror that trickles leaves time for the next ones.
-            share = (deadline - time.monotonic()) / (len(mirrors) - len(failures))
+            share = (deadline - time.monotonic()) / (len(mirrors) - asked)
             # A file without a name: a killed process leaves nothing behind. Where it cannot be
             # written, no other mirror would help.
             with tempfile.TemporaryFile(dir=root) as file:
                 try:
                     file.writelines(_received(url, time.monotonic() + share))
                     file.seek(0)
-                    reading.unpack(archive, file, url, keep=data_set.files)
-                    break
+                    reading.unpack(archive, file, url, keep=reading.data_set.files)
+                    return
                 except Flaw as flaw:
-                    failures.append(flaw.text)
+                    failures[url] = flaw.text
             mirrors.remove(mirror)
-            mirrors.append(mirror)  # the last one to be asked for the other archives
-        else:
-            raise DownloadError.of_mirrors(failures)
+            mirrors.append(mirror)
+    raise DownloadError.of_mirrors(failures.values())
 
 
 def _received(url: str, deadline: float) -> Iterator[bytes]:
@@ -197,10 +219,8 @@ def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
             request = urllib.request.Request(mirror + name, method="HEAD")
             urllib.request.urlopen(request, timeout=TIMEOUT).close()
             outcome[mirror] = None
-        except urllib.error.HTTPError:
-            outcome[mirror] = None
         except Exception as error:
-            outcome[mirror] = _as_text(error, mirror)
+            outcome[mirror] = None if _is_there(error) else _as_text(error, mirror)
 
     threads = [threading.Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
     for thread in threads:
@@ -213,6 +233,11 @@ def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
     if not answering:
         raise DownloadError.of_mirrors(failures.values())
     return answering
+
+
+def _is_there(error: Exception) -> bool:
+    """Whether a server answers, if only with an error; urllib wraps some."""
+    return isinstance(error, ANSWERS) or isinstance(getattr(error, "reason", None), ANSWERS)
 
 
 # ------------------------------------------------------------------------------- one at a time

@@ -148,18 +148,24 @@ class Mirror:
         gets: the paths of the files asked for, in order.
         silent: never answer at all.
         reset: break the connection in the middle of a file.
+        reset_head: break it before the answer, where a HEAD asks whether the server is there.
         trickle: send a byte every so many seconds, for ever.
         stall: send half of a file, set `stalled`, and send no more until `resume` is set.
         delay: seconds before every file.
+        heals_at: the number of the file asked for from which on nothing is bad.
     """
 
     def __init__(self):
         self.url = ""
-        self.contents = {**archives("MNIST"), **archives("CIFAR-10")}
         self.gets = []
-        self.silent = self.stall = self.reset = False
-        self.delay = self.trickle = 0.0
+        self.heals_at = 0
         self.stalled, self.resume = threading.Event(), threading.Event()
+        self.heal()
+
+    def heal(self):
+        self.contents = {**archives("MNIST"), **archives("CIFAR-10")}
+        self.silent = self.stall = self.reset = self.reset_head = False
+        self.delay = self.trickle = 0.0
 
 
 @contextmanager
@@ -169,10 +175,15 @@ def serve():
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self):
-            self.answer(body=False)
+            if mirror.reset_head:
+                self.break_off()
+            else:
+                self.answer(body=False)
 
         def do_GET(self):
             mirror.gets.append(self.path)
+            if len(mirror.gets) == mirror.heals_at:
+                mirror.heal()
             self.answer(body=True)
 
         def answer(self, body):
@@ -198,10 +209,7 @@ def serve():
                 self.wfile.write(content[:half])
                 if mirror.reset:
                     self.wfile.flush()
-                    # Closing with this option sends RST instead of FIN.
-                    linger = struct.pack("ii", 1, 0)
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    self.connection.close()
+                    self.break_off()
                     return
                 if mirror.stall:
                     self.wfile.flush()
@@ -210,6 +218,12 @@ def serve():
                 self.wfile.write(content[half:])
             except OSError:
                 pass  # the client has gone
+
+        def break_off(self):
+            # Closing with this option sends RST instead of FIN.
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
 
         def log_message(self, *_):
             pass

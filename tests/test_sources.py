@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -29,6 +30,11 @@ from d2lhelpers.sources import DamagedDataWarning, StandInWarning, UnsavedDataWa
 REFUSED = "actively refused" if sys.platform == "win32" else "Connection refused"
 NPZ = {"MNIST": "mnist.npz", "CIFAR-10": "cifar10.npz"}
 both = pytest.mark.parametrize("name", LOADERS)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(downloads, "PAUSES", (0, 0, 0))
 
 
 @pytest.fixture
@@ -626,6 +632,47 @@ def test_next_mirror_steps_in(name, spoil, why, small, genuine, mirror, monkeypa
     assert (loaded.source, fingerprint(loaded)) == (name, genuine[name])
     assert len(mirror.gets) <= 1  # it does not get a second chance before the better one
     assert len(better.gets) == (4 if name == "MNIST" else 1)
+
+
+@both
+@pytest.mark.parametrize(
+    ("spoil", "tries"),
+    [(_not_found, 2), (_truncated, 3), (_garbage, 2), (_reset, 2), (_reset, 3), (_stalling, 2)],
+)
+def test_only_mirror_is_asked_again(name, spoil, tries, small, genuine, mirror, monkeypatch):
+    """CIFAR-10 has no other one."""
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    spoil(mirror)
+    mirror.heals_at = tries
+    assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
+    assert len(mirror.gets) == tries + (3 if name == "MNIST" else 0)
+
+
+@both
+def test_mirror_is_not_asked_for_ever(name, small, mirror):
+    _reset(mirror)
+    reason = fetch(name, small).reason
+    assert mirror.gets == mirror.gets[:1] * 3
+    assert reason.en.count(mirror.url) == reason.zh.count(mirror.url) == 1
+
+
+@both
+def test_mirror_that_breaks_off_before_it_answers_is_there(name, small, genuine, mirror):
+    mirror.reset_head = True
+    assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
+
+
+def test_mirror_that_breaks_off_before_it_is_asked_is_there(small):
+    """In the middle of a TLS handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def break_off():
+            for _ in range(2):
+                server.accept()[0].close()
+
+        threading.Thread(target=break_off, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        assert downloads._answering((url,), "file") == [url]
 
 
 def test_contents_that_are_not_the_published_ones_are_refused(small, mirror, monkeypatch):
