@@ -1,7 +1,25 @@
-"""Where the project's folders are, whatever the current directory."""
+"""Where the project's folders are, whatever the current directory, and how to write to them.
 
+A file gets its name in one step, and one process at a time downloads to a folder.
+"""
+
+import contextlib
+import errno
 import os
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+from .say import Text, say
+
+# The system: another process holds the lock. Any other error: the file system has none.
+IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+class LockedError(Exception):
+    """Another process holds a lock for too long; the message is a ``Text``."""
 
 from .say import Text
 
@@ -58,3 +76,53 @@ def write_atomically(path: Path, write) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock on a file, which the system releases when a process dies.
+
+    Where a file system has no locks, do without: then two processes may download the same, and
+    either result is good.
+
+    Raises:
+        LockedError: another process holds it for so many seconds.
+    """
+    deadline, has_waited = time.monotonic() + seconds, False
+    with path.open("a") as file:
+        while not _lock(file):
+            if not has_waited:
+                say(
+                    zh=f"另一个进程正在下载到 {path.parent}，等它结束（最多 {seconds:.0f} 秒）……",
+                    en=f"Another process is downloading to {path.parent}; "
+                    f"waiting for it (at most {seconds:.0f} s) …",
+                )
+                has_waited = True
+            if time.monotonic() > deadline:
+                held = Text(
+                    zh=f"另一个进程占用 {path} 已有 {seconds:.0f} 秒",
+                    en=f"another process has held {path} for {seconds:.0f} s",
+                )
+                raise LockedError(held)
+            time.sleep(0.1)
+        yield
+
+
+def _lock(file: IO) -> bool:
+    """Lock an open file until it is closed; False if another process holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            return error.errno not in IS_HELD
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in IS_HELD
+    return True

@@ -4,11 +4,8 @@ Files get their names in one step, and only once all of them are in hand and ver
 stood in their place is lost. One process at a time downloads to a folder.
 """
 
-import contextlib
-import errno
 import os
 import ssl
-import sys
 import tempfile
 import threading
 import time
@@ -17,9 +14,8 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 
-from ._paths import write_atomically
+from ._paths import LockedError, alone, write_atomically
 from .formats import DataSet, Flaw, checked, one_line
 from .reading import Reading, read_files
 from .say import Text, is_interactive, say
@@ -38,8 +34,6 @@ ANSWERS = (
     ConnectionAbortedError,
     ssl.SSLEOFError,
 )
-# The system: another process holds the lock. Any other error: the file system has none.
-IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 class DownloadError(Exception):
@@ -88,11 +82,17 @@ def complete(
     seconds = PATIENCE[0] + PATIENCE[1] * data_set.megabytes
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root / f".{data_set.name}.lock", seconds):
+        with alone(root / f".{data_set.name}.lock", seconds):
             reading = read_files(data_set, root)  # another process may have been at work
             if reading.missing:
                 _download(reading, root, time.monotonic() + seconds)
             return reading, *store(reading, root)
+    except LockedError as error:
+        held = error.args[0]
+        advice = Text(
+            zh="等那个进程结束后重新运行", en="wait for that process to end and run again"
+        )
+        raise DownloadError(held, held, advice) from error
     except OSError as error:
         cause = _as_text(error)
         raise DownloadError.of_folder(root, cause) from error
@@ -238,62 +238,6 @@ def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
 def _is_there(error: Exception) -> bool:
     """Whether a server answers, if only with an error; urllib wraps some."""
     return isinstance(error, ANSWERS) or isinstance(getattr(error, "reason", None), ANSWERS)
-
-
-# ------------------------------------------------------------------------------- one at a time
-
-
-@contextlib.contextmanager
-def _alone(path: Path, seconds: float) -> Iterator[None]:
-    """Hold the lock on a file, which the system releases when a process dies.
-
-    Where a file system has no locks, do without: then two processes may download the same, and
-    either result is good.
-
-    Raises:
-        DownloadError: another process holds it for so many seconds.
-    """
-    deadline, has_waited = time.monotonic() + seconds, False
-    with path.open("a") as file:
-        while not _lock(file):
-            if not has_waited:
-                say(
-                    zh=f"另一个进程正在下载到 {path.parent}，等它结束（最多 {seconds:.0f} 秒）……",
-                    en=f"Another process is downloading to {path.parent}; "
-                    f"waiting for it (at most {seconds:.0f} s) …",
-                )
-                has_waited = True
-            if time.monotonic() > deadline:
-                held = Text(
-                    zh=f"另一个进程占用 {path} 已有 {seconds:.0f} 秒",
-                    en=f"another process has held {path} for {seconds:.0f} s",
-                )
-                advice = Text(
-                    zh="等那个进程结束后重新运行", en="wait for that process to end and run again"
-                )
-                raise DownloadError(held, held, advice)
-            time.sleep(0.1)
-        yield
-
-
-def _lock(file: IO) -> bool:
-    """Lock an open file until it is closed; False if another process holds it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            return error.errno not in IS_HELD
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in IS_HELD
-    return True
 
 
 # ------------------------------------------------------------------------------- words

@@ -712,8 +712,8 @@ def test_download_of_another_process_is_not_waited_for_without_end(
     small, mirror, monkeypatch, capsys
 ):
     monkeypatch.setattr(downloads, "PATIENCE", (0.2, 0))
-    monkeypatch.setattr(downloads, "_lock", lambda file: False)
-    with pytest.raises(FileNotFoundError, match="another process"):
+    monkeypatch.setattr(sources._paths, "_lock", lambda file: False)
+    with pytest.raises(FileNotFoundError, match=r"another process(.|\n)*wait for that process"):
         load_mnist(root=small, source="real")
     assert "Another process" in capsys.readouterr().out
     assert mirror.gets == []
