@@ -4,6 +4,7 @@ Files get their names in one step, and only once all of them are in hand and ver
 stood in their place is lost. One process at a time downloads to a folder.
 """
 
+import gzip
 import os
 import ssl
 import tempfile
@@ -14,9 +15,10 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
+from typing import BinaryIO
 
 from ._paths import LockedError, alone, write_atomically
-from .formats import DataSet, Flaw, checked, one_line
+from .formats import DataSet, Flaw, checked, limited, one_line
 from .reading import Reading, read_files
 from .say import Text, is_interactive, say
 
@@ -148,7 +150,7 @@ def _download_archive(
     reading: Reading, archive: str, mirrors: list[str], root: Path, deadline: float
 ) -> None:
     """Fetch an archive from the first mirror that delivers it intact; others move to the end."""
-    failures = {}
+    data_set, failures = reading.data_set, {}
     for pause in PAUSES:
         if failures and time.monotonic() + pause > deadline:
             break
@@ -161,9 +163,11 @@ def _download_archive(
             # written, no other mirror would help.
             with tempfile.TemporaryFile(dir=root) as file:
                 try:
-                    file.writelines(_received(url, time.monotonic() + share))
+                    size = 10**6 * data_set.megabytes
+                    file.writelines(_received(url, size, time.monotonic() + share))
                     file.seek(0)
-                    reading.unpack(archive, file, url, keep=reading.data_set.files)
+                    _check_unpacked_size(file, url, data_set.unpacked_bytes)
+                    reading.unpack(archive, file, url, keep=data_set.files)
                     return
                 except Flaw as flaw:
                     failures[url] = flaw.text
@@ -172,12 +176,20 @@ def _download_archive(
     raise DownloadError.of_mirrors(failures.values())
 
 
-def _received(url: str, deadline: float) -> Iterator[bytes]:
+def _check_unpacked_size(file: BinaryIO, url: str, size: int) -> None:
+    """See that a small archive does not fill the memory; see ``formats.limited``."""
+    with checked(url), gzip.open(file) as unzipped:
+        for _ in limited(iter(lambda: unzipped.read(2**20), b""), size):
+            pass
+    file.seek(0)
+
+
+def _received(url: str, size: int, deadline: float) -> Iterator[bytes]:
     """What the address holds, piece by piece, with a bar where a person is watching.
 
     Raises:
         Flaw: whatever goes wrong on the network; a silence of ``TIMEOUT`` seconds; the deadline
-            has passed.
+            has passed; it has more than twice so many bytes.
     """
     from tqdm.auto import tqdm
 
@@ -191,7 +203,8 @@ def _received(url: str, deadline: float) -> Iterator[bytes]:
             disable=not is_interactive(),
         )
         with bar:
-            while chunk := response.read1(2**16):  # read() would wait for all of it
+            # read() would wait for all of it
+            for chunk in limited(iter(lambda: response.read1(2**16), b""), size):
                 yield chunk
                 bar.update(len(chunk))
                 if time.monotonic() > deadline:

@@ -5,9 +5,10 @@ Every file is verified before anything is made of it.
 
 import contextlib
 import hashlib
+import math
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,11 @@ class DataSet:
     parse: Callable
     assemble: Callable
 
+    @property
+    def unpacked_bytes(self) -> int:
+        """Of all pixels and labels, and so about what the unpacked files have."""
+        return (self.train_size + self.test_size) * (math.prod(self.image_shape) + 1)
+
 
 class Flaw(Exception):
     """A file that is missing or not what it should be.
@@ -127,6 +133,24 @@ def one_line(error: Exception) -> str:
 
 
 # ------------------------------------------------------------------------------- verifying
+
+
+def limited(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The pieces of what should have about ``size`` bytes in all.
+
+    Raises:
+        ValueError: there are more than twice as many.
+    """
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > 2 * size:
+            why = Text(
+                zh=f"超过 {2 * size:,} 字节，应该约有 {size:,} 字节",
+                en=f"it has more than {2 * size:,} bytes instead of about {size:,}",
+            )
+            raise ValueError(why)
+        yield piece
 
 
 def check(data_set: DataSet, key: str, array: np.ndarray) -> None:

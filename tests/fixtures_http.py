@@ -151,6 +151,7 @@ class Mirror:
         reset_head: break it before the answer, where a HEAD asks whether the server is there.
         trickle: send a byte every so many seconds, for ever.
         stall: send half of a file, set `stalled`, and send no more until `resume` is set.
+        endless: send zeros for ever, and no length.
         delay: seconds before every file.
         heals_at: the number of the file asked for from which on nothing is bad.
     """
@@ -164,7 +165,7 @@ class Mirror:
 
     def heal(self):
         self.contents = {**archives("MNIST"), **archives("CIFAR-10")}
-        self.silent = self.stall = self.reset = self.reset_head = False
+        self.silent = self.stall = self.reset = self.reset_head = self.endless = False
         self.delay = self.trickle = 0.0
 
 
@@ -195,7 +196,8 @@ def serve():
                 self.send_error(404)
                 return
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            if not mirror.endless:
+                self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if not body:
                 return
@@ -206,6 +208,8 @@ def serve():
                     self.wfile.write(b".")
                     self.wfile.flush()
                     mirror.resume.wait(mirror.trickle)
+                while mirror.endless:
+                    self.wfile.write(bytes(2**16))
                 self.wfile.write(content[:half])
                 if mirror.reset:
                     self.wfile.flush()

@@ -1,5 +1,6 @@
 """`d2lhelpers.sources`: data from everywhere, and that no misfortune gives wrong data."""
 
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -10,7 +11,9 @@ import re
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -673,6 +676,62 @@ def test_mirror_that_breaks_off_before_it_is_asked_is_there(small):
         threading.Thread(target=break_off, daemon=True).start()
         url = f"https://127.0.0.1:{server.getsockname()[1]}/"
         assert downloads._answering((url,), "file") == [url]
+
+
+def _endless(mirror):
+    mirror.endless = True
+
+
+def _bomb(mirror):
+    """Archives of some kilobytes that unpack to many megabytes."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as packed:
+        member = tarfile.TarInfo(BATCH_3)
+        member.size = 20_000_000
+        packed.addfile(member, io.BytesIO(bytes(member.size)))
+    other = gzip.compress(bytes(20_000_000))
+    for path in mirror.contents:
+        mirror.contents[path] = tar.getvalue() if ".tar" in path else other
+
+
+@both
+@pytest.mark.parametrize(
+    ("spoil", "size"),
+    [
+        (_endless, {"MNIST": "2,000,000", "CIFAR-10": "2,000,000"}),
+        (_bomb, {"MNIST": "125,600", "CIFAR-10": "491,680"}),
+    ],
+)
+def test_what_is_much_too_large_is_left(
+    name, spoil, size, small, genuine, mirror, monkeypatch, tmp_path
+):
+    """It fills neither the disk nor the memory, and the next mirror steps in."""
+    written = []
+
+    class File(io.FileIO):
+        def write(self, content):
+            written.append(len(content))
+            return super().write(content)
+
+    def temporary_file(dir):
+        return io.BufferedRandom(File(tmp_path / "temporary", "w+"))
+
+    data_set = dataclasses.replace(sources.DATA_SETS[name], megabytes=1)
+    monkeypatch.setitem(sources.DATA_SETS, name, data_set)
+    spoil(mirror)
+    with monkeypatch.context() as patched:
+        patched.setattr(downloads.tempfile, "TemporaryFile", temporary_file)
+        tracemalloc.start()
+        found = fetch(name, small)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert not found.is_real
+    assert f"more than {size[name]} bytes" in found.reason.en and size[name] in found.reason.zh
+    assert sum(written) <= 3 * 2_000_000  # three tries
+    assert peak < 10_000_000
+    with tiny_data.serve() as better:
+        tiny_data.patch_mirrors(monkeypatch.setattr, mirror.url, better.url)
+        assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
 
 
 def test_contents_that_are_not_the_published_ones_are_refused(small, mirror, monkeypatch):
