@@ -4,15 +4,17 @@ Files get their names in one step, and only once all of them are in hand and ver
 stood in their place is lost. One process at a time downloads to a folder.
 """
 
+import contextlib
 import gzip
 import os
+import queue
 import ssl
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
@@ -170,7 +172,7 @@ def _download_archive(
                     reading.unpack(archive, file, url, keep=data_set.files)
                     return
                 except Flaw as flaw:
-                    failures[url] = flaw.text
+                    failures.setdefault(url, flaw.text)
             mirrors.remove(mirror)
             mirrors.append(mirror)
     raise DownloadError.of_mirrors(failures.values())
@@ -193,22 +195,67 @@ def _received(url: str, size: int, deadline: float) -> Iterator[bytes]:
     """
     from tqdm.auto import tqdm
 
-    with checked(url), urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-        name = url.rpartition("/")[2]
+    pieces = _in_time(_pieces(url), deadline)
+    with checked(url), contextlib.closing(pieces):
         bar = tqdm(
-            total=response.length,
-            desc=name,
+            total=next(pieces),
+            desc=url.rpartition("/")[2],
             unit="B",
             unit_scale=True,
             disable=not is_interactive(),
         )
         with bar:
-            # read() would wait for all of it
-            for chunk in limited(iter(lambda: response.read1(2**16), b""), size):
-                yield chunk
-                bar.update(len(chunk))
-                if time.monotonic() > deadline:
-                    raise TimeoutError(_TOO_SLOW)
+            for piece in limited(pieces, size):
+                yield piece
+                bar.update(len(piece))
+
+
+def _pieces(url: str) -> Iterator:
+    """The length of what the address holds, 0 if it is not known, and then that piece by piece."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        yield response.length or 0
+        # read() would wait for all of it
+        yield from iter(lambda: response.read1(2**16), b"")
+
+
+def _in_time(items: Generator, deadline: float) -> Iterator:
+    """The items, made in a thread of their own, until the deadline.
+
+    A server that sends its headers, or the size of a chunk, byte by byte keeps urllib busy for
+    ever: no time-out of a socket ends that. Such a thread is left behind.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+    """
+    made, errors, is_over = queue.Queue(maxsize=16), [], threading.Event()
+
+    def make() -> None:
+        try:
+            with contextlib.closing(items):
+                for item in items:
+                    made.put(item)
+                    if is_over.is_set():
+                        return
+        except Exception as error:
+            errors.append(error)
+        made.put(None)
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        with contextlib.suppress(queue.Empty):
+            while (left := deadline - time.monotonic()) > 0:
+                if (item := made.get(timeout=left)) is not None:
+                    yield item
+                elif errors:
+                    raise errors.pop()
+                else:
+                    return
+        raise TimeoutError(_TOO_SLOW)
+    finally:
+        is_over.set()
+        with contextlib.suppress(queue.Empty):
+            while True:  # a thread that waits for room goes on, and ends
+                made.get_nowait()
 
 
 def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:

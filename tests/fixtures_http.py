@@ -150,6 +150,7 @@ class Mirror:
         reset: break the connection in the middle of a file.
         reset_head: break it before the answer, where a HEAD asks whether the server is there.
         trickle: send a byte every so many seconds, for ever.
+        preamble: what goes before that, if not the headers of a file.
         stall: send half of a file, set `stalled`, and send no more until `resume` is set.
         endless: send zeros for ever, and no length.
         delay: seconds before every file.
@@ -167,6 +168,7 @@ class Mirror:
         self.contents = {**archives("MNIST"), **archives("CIFAR-10")}
         self.silent = self.stall = self.reset = self.reset_head = self.endless = False
         self.delay = self.trickle = 0.0
+        self.preamble = b""
 
 
 @contextmanager
@@ -195,17 +197,20 @@ def serve():
             if content is None:
                 self.send_error(404)
                 return
-            self.send_response(200)
-            if not mirror.endless:
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
+            if body and mirror.preamble:
+                self.wfile.write(mirror.preamble)
+            else:
+                self.send_response(200)
+                if not mirror.endless:
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
             if not body:
                 return
             mirror.resume.wait(mirror.delay)
             half = len(content) // 2
             try:
                 while mirror.trickle:
-                    self.wfile.write(b".")
+                    self.wfile.write(b"0")
                     self.wfile.flush()
                     mirror.resume.wait(mirror.trickle)
                 while mirror.endless:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -676,6 +677,49 @@ def test_mirror_that_breaks_off_before_it_is_asked_is_there(small):
         threading.Thread(target=break_off, daemon=True).start()
         url = f"https://127.0.0.1:{server.getsockname()[1]}/"
         assert downloads._answering((url,), "file") == [url]
+
+
+@pytest.mark.parametrize(
+    ("name", "preamble"),
+    [
+        ("MNIST", b"HTTP/1.1 200 OK\r\nX: "),
+        ("CIFAR-10", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ],
+    ids=["header", "size of a chunk"],
+)
+def test_time_is_up_whatever_trickles(name, preamble, small, genuine, mirror, monkeypatch):
+    """No time-out of a socket ends the wait for a line that comes byte by byte."""
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(downloads, "PATIENCE", (0.3, 0))
+    mirror.trickle, mirror.preamble = 0.02, preamble
+    assert "too slow" in fetch(name, small).reason.en
+    monkeypatch.setattr(downloads, "PATIENCE", (1, 0))
+    with tiny_data.serve() as better:
+        tiny_data.patch_mirrors(monkeypatch.setattr, mirror.url, better.url)
+        assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
+
+
+def test_reader_that_stops_leaves_no_thread_behind():
+    """Also where the thread waits for room, or fails at the end."""
+    before, closed = set(threading.enumerate()), []
+
+    def items():
+        try:
+            yield from range(1000)
+            raise OSError("at the end")
+        finally:
+            closed.append(True)
+
+    some = downloads._in_time(items(), time.monotonic() + 60)
+    assert [next(some), next(some)] == [0, 1]
+    some.close()
+    all_ = downloads._in_time(items(), time.monotonic() + 60)
+    with pytest.raises(OSError, match="at the end"):
+        list(all_)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert closed == [True, True]
 
 
 def _endless(mirror):
