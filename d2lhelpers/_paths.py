@@ -78,6 +78,15 @@ def write_atomically(path: Path, write) -> None:
         partial.unlink(missing_ok=True)
 
 
+def free_name(path: Path) -> Path:
+    """For a file that has to make room: its name with ".kept", and a number where that is taken."""
+    number, free = 1, path.with_name(f"{path.name}.kept")
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}.kept{number}")
+    return free
+
+
 @contextlib.contextmanager
 def alone(path: Path, seconds: float) -> Iterator[None]:
     """Hold the lock on a file, which the system releases when a process dies.

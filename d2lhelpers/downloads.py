@@ -5,7 +5,6 @@ stood in their place is lost. One process at a time downloads to a folder.
 """
 
 import contextlib
-import gzip
 import os
 import queue
 import ssl
@@ -17,10 +16,9 @@ import urllib.request
 from collections.abc import Generator, Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
 
-from ._paths import LockedError, alone, write_atomically
-from .formats import DataSet, Flaw, checked, limited, one_line
+from ._paths import LockedError, alone, free_name, write_atomically
+from .formats import DataSet, Flaw, as_text, check_unpacked_size, checked, joined, limited
 from .reading import Reading, read_files
 from .say import Text, is_interactive, say
 
@@ -98,7 +96,7 @@ def complete(
         )
         raise DownloadError(held, held, advice) from error
     except OSError as error:
-        cause = _as_text(error)
+        cause = as_text(error)
         raise DownloadError.of_folder(root, cause) from error
 
 
@@ -118,22 +116,13 @@ def store(reading: Reading, root: Path) -> tuple[dict[Path, Path], DownloadError
         def write(partial: Path, path: Path = path, content: bytes = content) -> None:
             partial.write_bytes(content)
             if os.path.lexists(path):
-                kept[path] = path.rename(_free_name(path))
+                kept[path] = path.rename(free_name(path))
 
         try:
             write_atomically(path, write)
         except OSError as error:
-            return kept, DownloadError.of_folder(root, _as_text(error))
+            return kept, DownloadError.of_folder(root, as_text(error))
     return kept, None
-
-
-def _free_name(path: Path) -> Path:
-    """For a file that has to make room: its name with ".kept", and a number where that is taken."""
-    number, free = 1, path.with_name(f"{path.name}.kept")
-    while os.path.lexists(free):
-        number += 1
-        free = path.with_name(f"{path.name}.kept{number}")
-    return free
 
 
 def _download(reading: Reading, root: Path, deadline: float) -> None:
@@ -167,8 +156,8 @@ def _download_archive(
                 try:
                     size = 10**6 * data_set.megabytes
                     file.writelines(_received(url, size, time.monotonic() + share))
+                    check_unpacked_size(data_set, file, url)
                     file.seek(0)
-                    _check_unpacked_size(file, url, data_set.unpacked_bytes)
                     reading.unpack(archive, file, url, keep=data_set.files)
                     return
                 except Flaw as flaw:
@@ -176,14 +165,6 @@ def _download_archive(
             mirrors.remove(mirror)
             mirrors.append(mirror)
     raise DownloadError.of_mirrors(failures.values())
-
-
-def _check_unpacked_size(file: BinaryIO, url: str, size: int) -> None:
-    """See that a small archive does not fill the memory; see ``formats.limited``."""
-    with checked(url), gzip.open(file) as unzipped:
-        for _ in limited(iter(lambda: unzipped.read(2**20), b""), size):
-            pass
-    file.seek(0)
 
 
 def _received(url: str, size: int, deadline: float) -> Iterator[bytes]:
@@ -210,7 +191,7 @@ def _received(url: str, size: int, deadline: float) -> Iterator[bytes]:
                 bar.update(len(piece))
 
 
-def _pieces(url: str) -> Iterator:
+def _pieces(url: str) -> Generator:
     """The length of what the address holds, 0 if it is not known, and then that piece by piece."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
         yield response.length or 0
@@ -280,7 +261,7 @@ def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
             urllib.request.urlopen(request, timeout=TIMEOUT).close()
             outcome[mirror] = None
         except Exception as error:
-            outcome[mirror] = None if _is_there(error) else _as_text(error, mirror)
+            outcome[mirror] = None if _is_there(error) else as_text(error, mirror)
 
     threads = [threading.Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
     for thread in threads:
@@ -298,17 +279,3 @@ def _answering(mirrors: tuple[str, ...], name: str) -> list[str]:
 def _is_there(error: Exception) -> bool:
     """Whether a server answers, if only with an error; urllib wraps some."""
     return isinstance(error, ANSWERS) or isinstance(getattr(error, "reason", None), ANSWERS)
-
-
-# ------------------------------------------------------------------------------- words
-
-
-def _as_text(error: Exception, where: str = "") -> Text:
-    line = one_line(error)
-    return Text(zh=f"{where}：{line}", en=f"{where}: {line}") if where else Text(line, line)
-
-
-def joined(texts: Iterable[Text]) -> Text:
-    """Several texts as one, with semicolons."""
-    texts = list(texts)
-    return Text(zh="；".join(t.zh for t in texts), en="; ".join(t.en for t in texts))

@@ -4,6 +4,7 @@ Every file is verified before anything is made of it.
 """
 
 import contextlib
+import gzip
 import hashlib
 import math
 import pickle
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -132,6 +134,17 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def as_text(error: Exception, where: str = "") -> Text:
+    line = one_line(error)
+    return Text(zh=f"{where}：{line}", en=f"{where}: {line}") if where else Text(line, line)
+
+
+def joined(texts: Iterable[Text]) -> Text:
+    """Several texts as one, with semicolons."""
+    texts = list(texts)
+    return Text(zh="；".join(t.zh for t in texts), en="; ".join(t.en for t in texts))
+
+
 # ------------------------------------------------------------------------------- verifying
 
 
@@ -151,6 +164,18 @@ def limited(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
             )
             raise ValueError(why)
         yield piece
+
+
+def check_unpacked_size(data_set: DataSet, file: BinaryIO, path: Path | str) -> None:
+    """See that an archive, however small, does not fill the memory.
+
+    Raises:
+        Flaw: it unpacks to more than twice the size of the data set, or it is no archive.
+    """
+    file.seek(0)
+    with checked(path), gzip.open(file) as unzipped:
+        for _ in limited(iter(lambda: unzipped.read(2**20), b""), data_set.unpacked_bytes):
+            pass
 
 
 def check(data_set: DataSet, key: str, array: np.ndarray) -> None:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _paths, synthetic
-from .downloads import DownloadError, complete, joined, store
-from .formats import CIFAR10, MNIST, DataSet, Flaw
+from .downloads import DownloadError, complete, store
+from .formats import CIFAR10, MNIST, DataSet, Flaw, joined
 from .reading import Reading, read_files, read_npz
 from .say import Text
 from .synthetic import Arrays
