@@ -1,5 +1,6 @@
 """`d2lhelpers.sources`: data from everywhere, and that no misfortune gives wrong data."""
 
+import contextlib
 import dataclasses
 import errno
 import gzip
@@ -788,6 +789,52 @@ def test_contents_that_are_not_the_published_ones_are_refused(small, mirror, mon
 def test_dead_mirror_is_passed_over(small, genuine, mirror, monkeypatch):
     tiny_data.patch_mirrors(monkeypatch.setattr, "http://127.0.0.1:9/", mirror.url)
     assert fingerprint(load_mnist(root=small, source="real")) == genuine["MNIST"]
+
+
+@pytest.fixture
+def swallow():
+    """Addresses of ports that never answer: `swallow(number)`."""
+    with contextlib.ExitStack() as open_:
+
+        def make(number):
+            full = open_.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            for _ in range(4):  # more than wait at such a port
+                waiting = open_.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+            return [full.getsockname()] * number
+
+        yield make
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a port that is full refuses")
+def test_address_that_swallows_connections_is_followed_by_the_next(
+    small, genuine, mirror, swallow, monkeypatch
+):
+    """As where IPv6 is broken, and comes first."""
+    port = int(mirror.url.rpartition(":")[2].strip("/"))
+    addresses = [*swallow(2), ("127.0.0.1", port)]
+    getaddrinfo = socket.getaddrinfo
+
+    def look_up(host, *args, **kwargs):
+        if host != "mirror.test":
+            return getaddrinfo(host, *args, **kwargs)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.8)
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(variable, "*")
+    tiny_data.patch_mirrors(monkeypatch.setattr, f"http://mirror.test:{port}/")
+    assert fingerprint(load_cifar10(root=small, source="real")) == genuine["CIFAR-10"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a port that is full refuses")
+def test_host_whose_every_address_swallows_connections_is_dead(small, swallow, monkeypatch):
+    (address,) = swallow(1)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    tiny_data.patch_mirrors(monkeypatch.setattr, f"http://127.0.0.1:{address[1]}/")
+    assert re.search(r"no answer within 0.5 s|timed out", fetch("MNIST", small).reason.en)
 
 
 @both
