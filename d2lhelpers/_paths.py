@@ -21,8 +21,6 @@ IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 class LockedError(Exception):
     """Another process holds a lock for too long; the message is a ``Text``."""
 
-from .say import Text
-
 
 def project_folder() -> Path:
     """The checkout that holds this package; the current directory where there is none."""
