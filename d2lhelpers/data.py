@@ -111,6 +111,7 @@ def load_mnist(
     Warns:
         StandInWarning: the stand-in is used; once per process.
         DamagedDataWarning: a file on disk is damaged and was not used.
+        UnsavedDataWarning: what was downloaded could not be kept.
 
     Example:
         >>> data = load_mnist(64, train_size=640, test_size=100, source="synthetic")

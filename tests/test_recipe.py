@@ -20,7 +20,7 @@ def runs_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("D2L_RUNS", str(tmp_path))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
     return d2l.load_protocol_data(40, train_size=200, test_size=100, source="synthetic")
 
@@ -54,7 +54,7 @@ def test_one_cycle_of_learning_rates(data):
     assert history.learning_rate == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("images", range(10, 130, 10))
+@pytest.mark.parametrize("images", [10, 20, 30, 40, 120])
 def test_a_cycle_of_any_length(images):
     """From one step to twelve: the shortest trainings, too, are trained to their end."""
     few = d2l.load_cifar10(10, train_size=images, test_size=10, source="synthetic")
