@@ -603,7 +603,7 @@ misfortunes = pytest.mark.parametrize(("spoil", "why"), MISFORTUNES.values(), id
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
-    monkeypatch.setattr(downloads, "PATIENCE", (1, 0))
+    monkeypatch.setattr(downloads, "PATIENCE", (0.6, 0))
 
 
 @both
@@ -694,7 +694,7 @@ def test_time_is_up_whatever_trickles(name, preamble, small, genuine, mirror, mo
     monkeypatch.setattr(downloads, "PATIENCE", (0.3, 0))
     mirror.trickle, mirror.preamble = 0.02, preamble
     assert "too slow" in fetch(name, small).reason.en
-    monkeypatch.setattr(downloads, "PATIENCE", (1, 0))
+    monkeypatch.setattr(downloads, "PATIENCE", (0.6, 0))
     with tiny_data.serve() as better:
         tiny_data.patch_mirrors(monkeypatch.setattr, mirror.url, better.url)
         assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
