@@ -165,14 +165,6 @@ def test_missing_data_is_said_once_in_both_languages(monkeypatch, capsys):
     assert run.source_at_hand() == "real" and capsys.readouterr().out == ""
 
 
-def test_sessions_of_tests_side_by_side_have_main_jobs_of_their_own(tmp_path):
-    (tmp_path / "test_it.py").write_text("import os\ndef test(): print(os.environ['D2L_MAIN_JOB'])")
-    line = [sys.executable, "-m", "pytest", "-sq", "-p", "conftest", "-p", "no:cacheprovider"]
-    said = subprocess.run([*line, tmp_path], capture_output=True, text=True, cwd=ROOT).stdout
-    (job,) = re.findall(r"main-job-\w+", said)
-    assert job != Path(os.environ["D2L_MAIN_JOB"]).name
-
-
 def _tensorboards():
     if not Path("/proc").exists():
         return []
