@@ -145,6 +145,15 @@ def rehearse(net: nn.Module, data, batches: dict, loss, compute: Compute) -> Non
                 single = error
     check_scores(scores, 2)
     _check_labels(batches, scores.shape[1], loss)
+    if not scores.requires_grad:
+        raise ValueError(
+            Text(
+                zh="网络给出的分数没有梯度，学不到东西。forward 里不要用 .detach()、.item()、"
+                "torch.no_grad()，也不要转成 NumPy。",
+                en="the net's scores have no gradient, so nothing can be learned; use no "
+                ".detach(), .item(), torch.no_grad() or NumPy in its forward.",
+            )
+        )
     with random_state_kept(compute.device):
         _check_loss_value(loss, scores, y)
     if single is not None:
@@ -181,15 +190,6 @@ def _check_labels(batches: dict, classes: int, loss) -> None:
 
 def _check_loss_value(loss, scores: Tensor, y: Tensor) -> None:
     """Whether ``loss`` gives the mean of a mini-batch: two equal images have that of one."""
-    if not scores.requires_grad:
-        raise ValueError(
-            Text(
-                zh="网络给出的分数没有梯度，学不到东西。forward 里不要用 .detach()、.item()、"
-                "torch.no_grad()，也不要转成 NumPy。",
-                en="the net's scores have no gradient, so nothing can be learned; use no "
-                ".detach(), .item(), torch.no_grad() or NumPy in its forward.",
-            )
-        )
     scores = torch.cat([scores[:1], scores[:1]])
     try:
         if isinstance(loss, nn.Module):

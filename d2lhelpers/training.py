@@ -183,11 +183,12 @@ def train(
                 extras.record(history)
                 if history.epochs > 0:
                     error.add_note(str(_kept_in(history)))
-                is_new = extras.batches == 0 and not resumes  # nothing was trained yet
-                if is_new:
+                if extras.batches == 0 and not resumes:  # nothing was trained yet
                     _trained_nets.discard(net)
-                if checkpoint is not None:
-                    checkpoint.unlink(missing_ok=True) if is_new else state.note_changes(checkpoint)
+                    if checkpoint is not None:
+                        checkpoint.unlink(missing_ok=True)
+                elif checkpoint is not None:
+                    state.note_changes(checkpoint)
                 raise
             except KeyboardInterrupt:
                 extras.record(history)
