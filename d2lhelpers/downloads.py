@@ -18,7 +18,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from ._paths import LockedError, alone, free_name, write_atomically
-from .formats import DataSet, Flaw, as_text, check_unpacked_size, checked, joined, limited
+from .formats import DataSet, Flaw, as_text, checked, joined, limited
 from .reading import Reading, read_files
 from .say import Text, is_interactive, say
 
@@ -156,7 +156,6 @@ def _download_archive(
                 try:
                     size = 10**6 * data_set.megabytes
                     file.writelines(_received(url, size, time.monotonic() + share))
-                    check_unpacked_size(data_set, file, url)
                     file.seek(0)
                     reading.unpack(archive, file, url, keep=data_set.files)
                     return

@@ -6,6 +6,7 @@ Every file is verified before anything is made of it.
 import contextlib
 import gzip
 import hashlib
+import io
 import math
 import pickle
 import warnings
@@ -166,16 +167,18 @@ def limited(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield piece
 
 
-def check_unpacked_size(data_set: DataSet, file: BinaryIO, path: Path | str) -> None:
-    """See that an archive, however small, does not fill the memory.
+def unpacked(data_set: DataSet, file: BinaryIO) -> io.BytesIO:
+    """What a gzip file holds, of which not even a small one can fill the memory.
 
     Raises:
-        Flaw: it unpacks to more than twice the size of the data set, or it is no archive.
+        ValueError: that is more than twice the size of the data set.
     """
-    file.seek(0)
-    with checked(path), gzip.open(file) as unzipped:
-        for _ in limited(iter(lambda: unzipped.read(2**20), b""), data_set.unpacked_bytes):
-            pass
+    content = io.BytesIO()
+    with gzip.open(file) as packed:
+        pieces = iter(lambda: packed.read(2**20), b"")
+        content.writelines(limited(pieces, data_set.unpacked_bytes))
+    content.seek(0)
+    return content
 
 
 def check(data_set: DataSet, key: str, array: np.ndarray) -> None:

@@ -4,7 +4,6 @@ torchvision keeps a data set as several files, which come out of one or several 
 keeps it as one ``.npz``. Nothing here writes.
 """
 
-import gzip
 import tarfile
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .formats import DataSet, Flaw, check, checked, source_of_npz
+from .formats import DataSet, Flaw, check, checked, source_of_npz, unpacked
 from .say import Text
 from .synthetic import Arrays
 
@@ -119,11 +118,11 @@ def read_npz(data_set: DataSet, root: Path) -> tuple[Arrays, str]:
 def _members(data_set: DataSet, archive: str, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
     """The parts that an archive must hold, and their contents."""
     parts = {path: part for part, path in data_set.files.items()}
+    content = unpacked(data_set, file)
     if not archive.endswith(".tar.gz"):
-        with gzip.open(file) as unzipped:
-            yield parts[archive.removesuffix(".gz")], unzipped.read()
+        yield parts[archive.removesuffix(".gz")], content.getvalue()
         return
-    with tarfile.open(fileobj=file, mode="r:gz") as tar:
+    with tarfile.open(fileobj=content, mode="r:") as tar:
         for member in tar:
             if member.isfile() and member.name in parts:
                 yield parts.pop(member.name), tar.extractfile(member).read()

@@ -727,16 +727,20 @@ def _endless(mirror):
     mirror.endless = True
 
 
-def _bomb(mirror):
-    """Archives of some kilobytes that unpack to many megabytes."""
+def _bombs():
+    """{file name suffix: an archive of some kilobytes that unpacks to many megabytes}."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w:gz") as packed:
         member = tarfile.TarInfo(BATCH_3)
         member.size = 20_000_000
         packed.addfile(member, io.BytesIO(bytes(member.size)))
-    other = gzip.compress(bytes(20_000_000))
+    return {".tar.gz": tar.getvalue(), ".gz": gzip.compress(bytes(20_000_000))}
+
+
+def _bomb(mirror):
+    bombs = _bombs()
     for path in mirror.contents:
-        mirror.contents[path] = tar.getvalue() if ".tar" in path else other
+        mirror.contents[path] = bombs[".tar.gz" if ".tar" in path else ".gz"]
 
 
 @both
@@ -777,6 +781,18 @@ def test_what_is_much_too_large_is_left(
     with tiny_data.serve() as better:
         tiny_data.patch_mirrors(monkeypatch.setattr, mirror.url, better.url)
         assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
+
+
+@both
+def test_archive_by_hand_that_is_much_too_large_is_left(name, small):
+    archive = _archive_by_hand(name, small)
+    archive.write_bytes(_bombs()["".join(archive.suffixes)])
+    tracemalloc.start()
+    with pytest.warns(DamagedDataWarning, match=f"{archive.name}.*more than"):
+        found = fetch(name, small)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not found.is_real and peak < 10_000_000
 
 
 def test_contents_that_are_not_the_published_ones_are_refused(small, mirror, monkeypatch):
