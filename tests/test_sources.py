@@ -27,7 +27,7 @@ from fixtures_http import LOADERS, TEST_SIZE, TRAIN_SIZE, fingerprint, nchw, tin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from d2lhelpers import downloads, formats, reading, sources
+from d2lhelpers import _network, downloads, formats, reading, sources
 from d2lhelpers.data import load_cifar10, load_mnist
 from d2lhelpers.sources import DamagedDataWarning, StandInWarning, UnsavedDataWarning, fetch
 
@@ -602,7 +602,7 @@ misfortunes = pytest.mark.parametrize(("spoil", "why"), MISFORTUNES.values(), id
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_network, "TIMEOUT", 0.5)
     monkeypatch.setattr(downloads, "PATIENCE", (0.6, 0))
 
 
@@ -646,7 +646,7 @@ def test_next_mirror_steps_in(name, spoil, why, small, genuine, mirror, monkeypa
 )
 def test_only_mirror_is_asked_again(name, spoil, tries, small, genuine, mirror, monkeypatch):
     """CIFAR-10 has no other one."""
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_network, "TIMEOUT", 0.5)
     spoil(mirror)
     mirror.heals_at = tries
     assert fingerprint(LOADERS[name](root=small, source="real")) == genuine[name]
@@ -677,7 +677,7 @@ def test_mirror_that_breaks_off_before_it_is_asked_is_there(small):
 
         threading.Thread(target=break_off, daemon=True).start()
         url = f"https://127.0.0.1:{server.getsockname()[1]}/"
-        assert downloads._answering((url,), "file") == [url]
+        assert _network.ask((url,), "file") == ([url], [])
 
 
 @pytest.mark.parametrize(
@@ -690,7 +690,7 @@ def test_mirror_that_breaks_off_before_it_is_asked_is_there(small):
 )
 def test_time_is_up_whatever_trickles(name, preamble, small, genuine, mirror, monkeypatch):
     """No time-out of a socket ends the wait for a line that comes byte by byte."""
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_network, "TIMEOUT", 0.5)
     monkeypatch.setattr(downloads, "PATIENCE", (0.3, 0))
     mirror.trickle, mirror.preamble = 0.02, preamble
     assert "too slow" in fetch(name, small).reason.en
@@ -711,10 +711,10 @@ def test_reader_that_stops_leaves_no_thread_behind():
         finally:
             closed.append(True)
 
-    some = downloads._in_time(items(), time.monotonic() + 60)
+    some = _network._in_time(items(), time.monotonic() + 60)
     assert [next(some), next(some)] == [0, 1]
     some.close()
-    all_ = downloads._in_time(items(), time.monotonic() + 60)
+    all_ = _network._in_time(items(), time.monotonic() + 60)
     with pytest.raises(OSError, match="at the end"):
         list(all_)
     for thread in set(threading.enumerate()) - before:
@@ -838,7 +838,7 @@ def test_address_that_swallows_connections_is_followed_by_the_next(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.8)
+    monkeypatch.setattr(_network, "TIMEOUT", 0.8)
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(variable, "*")
     tiny_data.patch_mirrors(monkeypatch.setattr, f"http://mirror.test:{port}/")
@@ -848,7 +848,7 @@ def test_address_that_swallows_connections_is_followed_by_the_next(
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a port that is full refuses")
 def test_host_whose_every_address_swallows_connections_is_dead(small, swallow, monkeypatch):
     (address,) = swallow(1)
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_network, "TIMEOUT", 0.5)
     tiny_data.patch_mirrors(monkeypatch.setattr, f"http://127.0.0.1:{address[1]}/")
     assert re.search(r"no answer within 0.5 s|timed out", fetch("MNIST", small).reason.en)
 
