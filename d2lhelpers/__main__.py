@@ -9,10 +9,9 @@ from pathlib import Path
 
 from ._interrupt import INTERRUPTED
 from ._paths import folder, project_folder
-from .course import run, stamp
+from .course import full, run, stamp
 from .course.editions import open_lab
 from .course.export import export
-from .course.full import run_full
 from .course.notebooks import NotebookFailure, build_folder, notebooks
 from .course.parameters import parse_value
 from .course.results import update_readme
@@ -148,7 +147,7 @@ def _run(options) -> int:
                 en="-p is for quick runs: a full run stores results of the notebook's own values.",
             )
         )
-    run.check_copies(paths, build_folder() / (run.FULL if options.full else run.QUICK))
+    run.check_copies(paths, build_folder() / (full.FULL if options.full else run.QUICK))
     read_results()  # a damaged file is said now, not after hours
     _check_writable(*([*paths, results_file()] if options.full else []))
     return _run_full(paths) if options.full else _run_quick(paths, options)
@@ -186,7 +185,7 @@ def _run_full(paths: list[Path]) -> int:
         )
         return 1
     try:
-        run_full(paths, report=_say)
+        full.run_full(paths, report=_say)
     except (NotebookFailure, ValueError) as failure:
         print(failure, file=sys.stderr)
         return 1

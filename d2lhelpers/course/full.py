@@ -9,7 +9,10 @@ from ..say import Text, say
 from .notebooks import NotebookFailure, build_folder, notebooks, save_outputs
 from .parameters import Values
 from .results import keep_results
-from .run import FULL, KernelPool, Outcome, is_of_stand_ins, run_notebook, summary
+from .run import KernelPool, Outcome, headline, is_of_stand_ins, run_notebook, shown_accuracy
+
+FULL = "full"
+"""Folder for executed copies: a quick run beside a full one leaves its copies alone."""
 
 
 def run_full(paths: Iterable[Path], report=print) -> None:
@@ -26,7 +29,7 @@ def run_full(paths: Iterable[Path], report=print) -> None:
             copy = build_folder() / FULL / path.name
             outcome = pool.submit(run_notebook, path, Values({}, {}), copy).result()
             _store(outcome)
-            report(summary(outcome))
+            report(_summary(outcome))
 
 
 def _store(outcome: Outcome) -> None:
@@ -73,3 +76,10 @@ def _refuse_to_lose_rows(path: Path, runs: Iterable[History]) -> None:
                 "there; if none are meant to be, delete those rows first.",
             )
         )
+
+
+def _summary(outcome: Outcome) -> str:
+    """One line on a full run: time, the headline's test accuracy, where the copy is."""
+    run = headline(outcome)
+    accuracy = f"test accuracy {shown_accuracy(run.test_accuracy[-1])}" if run else "no training"
+    return f"{outcome.path.stem:<20} {outcome.seconds:6.1f} s  {accuracy}  copy: {outcome.executed}"

@@ -35,8 +35,8 @@ AT_ONCE = 2
 """Notebooks that quick runs execute at a time. Small batches leave a second thread little to do:
 on two cores two notebooks with one thread each take little more than half the time."""
 
-QUICK, FULL = "notebooks", "full"
-"""Folders for executed copies: a quick run beside a full one leaves its copies alone."""
+QUICK = "notebooks"
+"""Folder for executed copies; those of full runs have one of their own."""
 
 QUICK_SECONDS, FULL_SECONDS = 1800, 8 * 3600
 """How long one cell may take; far beyond what it needs on a slow machine."""
@@ -264,13 +264,6 @@ def is_of_stand_ins(run: History) -> bool:
     return "synthetic" in run.source
 
 
-def summary(outcome: Outcome) -> str:
-    """One line on a full run: time, the headline's test accuracy, where the copy is."""
-    run = headline(outcome)
-    accuracy = f"test accuracy {_shown(run.test_accuracy[-1])}" if run else "no training"
-    return f"{outcome.path.stem:<20} {outcome.seconds:6.1f} s  {accuracy}  copy: {outcome.executed}"
-
-
 def _quick_summary(outcome: Outcome) -> str:
     """One line: time, the headline's quick test accuracy, and that of its stored full runs."""
     run = headline(outcome)
@@ -278,15 +271,17 @@ def _quick_summary(outcome: Outcome) -> str:
     if run is None:
         return f"{line}no training"
     full = by_variant(read_results()).get(tuple(run.name.split("/")))
+    quick = shown_accuracy(run.test_accuracy[-1])
+    result = shown_accuracy(mean_accuracy(full)) if full else "-"
     epochs, images = run.epochs, run.train_samples
     stand_in = "stand-in " if is_of_stand_ins(run) else ""
     return (
-        f"{line}quick {_shown(run.test_accuracy[-1])} ({epochs} epoch{'s' * (epochs != 1)}, "
-        f"{images:,} {stand_in}images) | full run {_shown(mean_accuracy(full)) if full else '-'}"
+        f"{line}quick {quick} ({epochs} epoch{'s' * (epochs != 1)}, "
+        f"{images:,} {stand_in}images) | full run {result}"
     )
 
 
-def _shown(accuracy: float) -> str:
+def shown_accuracy(accuracy: float) -> str:
     return f"{accuracy:.4f}" if math.isfinite(accuracy) else "diverged"
 
 
