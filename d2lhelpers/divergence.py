@@ -21,7 +21,7 @@ class DivergedError(RuntimeError):
 
 
 def append(entry: dict[str, float], history: History, data) -> None:
-    """Add an epoch's entry to the curves.
+    """Add an epoch, and its entry to the curves.
 
     Raises:
         DivergedError: a loss is not finite. The entry is then NaN in every curve, also in the
@@ -38,6 +38,7 @@ def append(entry: dict[str, float], history: History, data) -> None:
     history.train_samples = entry.pop("train_samples", history.train_samples)
     for curve, value in entry.items():
         getattr(history, curve).append(value)
+    history.epochs += 1
     if error is not None:
         raise error
 

@@ -49,10 +49,13 @@ class History:
     the epoch's training, evaluation not included. Where the data has a validation set, it is
     evaluated after every epoch and the test set once, at the end: ``test_loss`` and
     ``test_accuracy`` then have one entry. Where it has none, the test set is evaluated after every
-    epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch.
+    epoch and the validation curves stay empty. ``train_samples`` counts the images of one epoch,
+    ``epochs`` those trained so far.
     A run that diverged ends with the epoch in which it did, every curve there NaN.
 
-    ``write`` and ``read`` keep it as ``run.json`` beside the run's logs.
+    ``write`` and ``read`` keep it as ``run.json`` beside the run's logs. A run in ``results.csv``
+    has no curves: ``test_accuracy`` and ``seconds`` have one entry, that at the end and that of
+    the whole training.
     """
 
     name: str
@@ -66,6 +69,7 @@ class History:
     started: float
     versions: str = dataclasses.field(default_factory=_versions)
     train_samples: int = 0
+    epochs: int = 0
     train_loss: list[float] = dataclasses.field(default_factory=list)
     train_accuracy: list[float] = dataclasses.field(default_factory=list)
     validation_loss: list[float] = dataclasses.field(default_factory=list)
@@ -76,10 +80,8 @@ class History:
     seconds: list[float] = dataclasses.field(default_factory=list)
     execution: str = dataclasses.field(default_factory=current_execution)
 
-    @property
-    def epochs(self) -> int:
-        """Epochs trained so far."""
-        return len(self.train_loss)
+    def __post_init__(self) -> None:
+        self.epochs = self.epochs or len(self.train_loss)
 
     @property
     def training_seconds(self) -> float:
@@ -88,9 +90,9 @@ class History:
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss stopped being finite: the last entry of a loss curve is not."""
-        losses = (self.train_loss, self.validation_loss, self.test_loss)
-        return any(curve and not math.isfinite(curve[-1]) for curve in losses)
+        """Whether the loss stopped being finite: it, or the test accuracy, ends in what is not."""
+        ends = (self.train_loss, self.validation_loss, self.test_loss, self.test_accuracy)
+        return any(curve and not math.isfinite(curve[-1]) for curve in ends)
 
     def write(self) -> None:
         """Keep the run as ``run.json`` in its ``log_dir``."""
@@ -126,7 +128,7 @@ class History:
         full = [curve for curve in CURVES if len(getattr(self, curve)) == self.epochs]
         return [
             {"epoch": i + 1} | {curve: getattr(self, curve)[i] for curve in full}
-            for i in range(self.epochs)
+            for i in range(self.epochs if full else 0)
         ]
 
     def __repr__(self) -> str:
@@ -186,7 +188,7 @@ def check_runs(runs: Mapping[str, History]) -> None:
                     f"got a {type(run).__name__}.",
                 )
             )
-        if len(run.train_loss) == 0:
+        if run.epochs == 0:
             raise ValueError(
                 Text(
                     zh=f"{name or run.name!r} 还没有训练过一轮：先训练。",
@@ -211,7 +213,7 @@ def curves_of(run: History, metric: str) -> dict[str, list[float]]:
     for part in ("train", "validation", "test"):
         values = getattr(run, f"{part}_{metric}")
         # With a validation set, the test set is used once, even if there is only one epoch.
-        is_once = len(values) < len(run.train_loss) or (part == "test" and "validation" in curves)
+        is_once = len(values) < run.epochs or (part == "test" and "validation" in curves)
         if values:
             curves[f"{part}, once at the end" if is_once else part] = values
     return curves

@@ -193,14 +193,14 @@ def _recorded(
 ) -> list[list[float]]:
     """Test accuracies in ``results.csv`` under the conditions of these runs, by variant."""
     conditions = {(run.source, run.train_samples, run.epochs) for run in like}
-    rows = [
-        row
-        for row in read_results()
-        if (row.data_source, row.train_samples, row.epochs) in conditions
-        and row.test_accuracy >= learned
+    kept = [
+        run
+        for run in read_results()
+        if (run.source, run.train_samples, run.epochs) in conditions
+        and run.test_accuracy[-1] >= learned
     ]
     return [
-        [row.test_accuracy for row in seeds]
-        for variant, seeds in by_variant(rows).items()
-        if "/".join(variant) not in leave_out
+        [run.test_accuracy[-1] for run in seeds]
+        for name, seeds in by_variant(kept).items()
+        if name not in leave_out
     ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._style import COLOURS, MARKERS, WIDEST, describe_figure, set_heading
 from .history import History, check_runs, curves_of
-from .results import Result, check_runs_by_name, deviation, mean_accuracy, mean_text, median_seconds
+from .results import deviation, lists_of_runs, mean_accuracy, mean_text, median_seconds
 from .say import Text
 
 if TYPE_CHECKING:
@@ -41,10 +41,20 @@ def plot_history(histories: History | Mapping[str, History], *, title: str | Non
 
     Raises:
         TypeError: something in ``histories`` is not a ``History``.
-        ValueError: nothing to plot, an accuracy outside [0, 1].
+        ValueError: nothing to plot, an accuracy outside [0, 1], a run without curves.
     """
     runs = dict(histories) if isinstance(histories, Mapping) else {"": histories}
     check_runs(runs)
+    for run in runs.values():
+        if not run.train_loss:
+            raise ValueError(
+                Text(
+                    zh=f"{run.name!r} 没有曲线：results.csv 只存训练最后的结果。"
+                    "用 table 或 plot_spreads，或者重新训练。",
+                    en=f"{run.name!r} has no curves: results.csv keeps what a run ended with. Use "
+                    "table or plot_spreads, or train anew.",
+                )
+            )
     if title is None and len(runs) == 1:
         chapter, slash, name = next(iter(runs.values())).name.partition("/")
         title = name.replace("/", ", ") if slash else chapter
@@ -82,36 +92,22 @@ def plot_history(histories: History | Mapping[str, History], *, title: str | Non
     describe_figure(figure, _description_of(runs, heading))
 
 
-def plot_spreads(networks: Mapping[str, Sequence[Result]], *, title: str) -> None:
+def plot_spreads(networks: Mapping[str, History | Sequence[History]], *, title: str) -> None:
     """Plot test accuracy against multiply-adds and against training time, a mark a network.
 
     The bars are one standard deviation over the seeds, each way; one seed has none. A network of
     which a run diverged has no accuracy: it is a × at the foot of the panels.
 
     Args:
-        networks: a dict from a name to the results of its seeds, as ``read_results`` gives them.
+        networks: a dict from a name to a run, as ``train`` or ``read_results`` give it, or to a
+            list of them, one a seed.
         title: text above the panels. The data source of the runs follows it.
 
     Raises:
-        ValueError: nothing to plot.
+        TypeError: it is no dict, or something in it is not a run.
+        ValueError: there is no run, or one holds no epoch or no test accuracy.
     """
-    check_runs_by_name(networks)
-    if not networks or not all(networks.values()):
-        raise ValueError(
-            Text(
-                zh="没有网络可画；应是从名字到结果列表的字典，至少一项。",
-                en="There is no network to plot; pass a dict from a name to a list of results.",
-            )
-        )
-    if any(not isinstance(run, Result) for runs in networks.values() for run in runs):
-        raise TypeError(
-            Text(
-                zh="plot_spreads 要的是结果；训练请先写成 "
-                "[results.Result.of(run) for run in runs]。",
-                en="plot_spreads takes results; of runs write "
-                "[results.Result.of(run) for run in runs].",
-            )
-        )
+    networks = lists_of_runs(networks)
     import matplotlib.pyplot as plt
 
     rows = math.ceil(len(networks) / 4)
@@ -146,7 +142,7 @@ def plot_spreads(networks: Mapping[str, Sequence[Result]], *, title: str) -> Non
         ax.set_xscale("log")
         _plain_ticks(ax.xaxis)
         ax.grid(alpha=0.3)
-    sources = dict.fromkeys(run.data_source for runs in networks.values() for run in runs)
+    sources = dict.fromkeys(run.source for runs in networks.values() for run in runs)
     heading = f"{title} — {', '.join(sources)}"
     set_heading(figure, heading)
     handles, labels = axes[0].get_legend_handles_labels()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import itertools
 import math
 import statistics
@@ -18,74 +17,84 @@ from .say import Text
 if TYPE_CHECKING:
     import pandas
 
-RECIPE = ("parameters", "multiply_adds", "train_samples", "epochs", "data_source")
-"""Columns in which runs must agree before their accuracies are averaged over seeds."""
+RECIPE = ("parameters", "multiply_adds", "train_samples", "epochs", "source")
+"""In what runs must agree before their accuracies are averaged over seeds."""
+
+COLUMNS = {
+    "chapter": str,
+    "model": str,
+    "variant": str,
+    "parameters": int,
+    "multiply_adds": int,
+    "train_samples": int,
+    "epochs": int,
+    "seed": int,
+    "test_accuracy": float,
+    "seconds": float,
+    "device": str,
+    "data_source": str,
+    "versions": str,
+}
+"""Those of ``results.csv``, and what they hold.
+
+The name of a run is in the first three, ``seconds`` is its training time, evaluation not included,
+and ``test_accuracy`` is NaN where it diverged.
+"""
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
+def row_of(run: History) -> dict[str, str | int | float]:
     """What a row of ``results.csv`` says of a run.
 
-    ``seconds`` is training time, evaluation not included; ``test_accuracy`` is NaN where the run
-    diverged.
+    Raises:
+        ValueError: it has no test accuracy, or is not named "chapter/model/variant".
     """
+    chapter, model, variant = variant_of(run.name)
+    values = vars(run) | {
+        "chapter": chapter,
+        "model": model,
+        "variant": variant,
+        "test_accuracy": round(final_accuracy(run), 4),
+        "seconds": round(run.training_seconds, 1),
+        "data_source": run.source,
+    }
+    return {column: values[column] for column in COLUMNS}
 
-    chapter: str
-    model: str
-    variant: str
-    parameters: int
-    multiply_adds: int
-    train_samples: int
-    epochs: int
-    seed: int
-    test_accuracy: float
-    seconds: float
-    device: str
-    data_source: str
-    versions: str
 
-    @classmethod
-    def of(cls, run: History) -> Result:
-        """The result of a run.
+def run_of(row: Mapping[str, str]) -> History:
+    """The run that a row of the file, in which everything is text, is of; without its curves."""
+    values = {column: kind(row[column]) for column, kind in COLUMNS.items()}
+    name = "/".join(values.pop(column) for column in ("chapter", "model", "variant"))
+    return History(
+        name=name,
+        source=values.pop("data_source"),
+        test_accuracy=[values.pop("test_accuracy")],
+        seconds=[values.pop("seconds")],
+        precision="",
+        log_dir="",
+        started=0.0,
+        execution="",
+        **values,
+    )
 
-        Raises:
-            ValueError: the run has no test accuracy, or is not named "chapter/model/variant".
-        """
-        chapter, model, variant = variant_of(run.name)
-        if not run.test_accuracy:
-            raise ValueError(
-                Text(
-                    zh=f"训练 {run.name!r} 没有测试准确率，因为没有用过测试集；"
-                    "请用带测试集的数据训练。",
-                    en=f"the run {run.name!r} has no test accuracy: it never saw a test set; train "
-                    "with data that has one.",
-                )
+
+def final_accuracy(run: History) -> float:
+    """Test accuracy at the end, NaN where the run diverged.
+
+    Raises:
+        ValueError: the run has none.
+    """
+    if run.diverged:
+        return math.nan
+    if not run.test_accuracy:
+        raise ValueError(
+            Text(
+                zh=f"训练 {run.name!r} 没有测试准确率，因为没有用过测试集；"
+                "请用带测试集的数据训练。",
+                en=f"the run {run.name!r} has no test accuracy: it never saw a test set; train "
+                "with data that has one.",
             )
-        return cls(
-            chapter=chapter,
-            model=model,
-            variant=variant,
-            parameters=run.parameters,
-            multiply_adds=run.multiply_adds,
-            train_samples=run.train_samples,
-            epochs=run.epochs,
-            seed=run.seed,
-            test_accuracy=math.nan if run.diverged else round(run.test_accuracy[-1], 4),
-            seconds=round(run.training_seconds, 1),
-            device=run.device,
-            data_source=run.source,
-            versions=run.versions,
         )
-
-    @classmethod
-    def of_row(cls, row: Mapping[str, str]) -> Result:
-        """The result in a row of the file, in which everything is text."""
-        kinds = {"str": str, "int": int, "float": float}
-        fields = dataclasses.fields(cls)
-        return cls(**{field.name: kinds[field.type](row[field.name]) for field in fields})
-
-
-RESULT_COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
+    return run.test_accuracy[-1]
 
 
 def results_file() -> Path:
@@ -93,8 +102,8 @@ def results_file() -> Path:
     return project_folder() / "notebooks" / "results.csv"
 
 
-def read_results() -> list[Result]:
-    """The rows of ``results.csv``; an empty list where there is no file.
+def read_results() -> list[History]:
+    """The runs in ``results.csv``, without their curves; an empty list where there is no file.
 
     Raises:
         ValueError: it is not as the course writes it.
@@ -104,7 +113,7 @@ def read_results() -> list[Result]:
     with results_file().open(newline="", encoding="utf-8-sig") as file:  # Excel leaves a BOM
         reader = csv.DictReader(file)
         try:
-            return [Result.of_row(row) for row in reader]
+            return [run_of(row) for row in reader]
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise ValueError(_damaged(reader.line_num)) from error
 
@@ -119,18 +128,14 @@ def _damaged(line: int) -> Text:
     )
 
 
-def variant_key(result: Result) -> tuple[str, str, str]:
-    return result.chapter, result.model, result.variant
-
-
-def have_one_recipe(a: Result, b: Result) -> bool:
-    """Whether two results of a variant may stand side by side as its seeds.
+def have_one_recipe(a: History, b: History) -> bool:
+    """Whether two runs of a variant may stand side by side as its seeds.
 
     A run that diverged stopped early: its epochs are not compared.
     """
-    stopped = math.isnan(a.test_accuracy) or math.isnan(b.test_accuracy)
-    columns = [column for column in RECIPE if not (stopped and column == "epochs")]
-    return all(getattr(a, column) == getattr(b, column) for column in columns)
+    stopped = a.diverged or b.diverged
+    fields = [field for field in RECIPE if not (stopped and field == "epochs")]
+    return all(getattr(a, field) == getattr(b, field) for field in fields)
 
 
 def variant_of(name: str) -> tuple[str, str, str]:
@@ -153,38 +158,34 @@ def variant_of(name: str) -> tuple[str, str, str]:
     return chapter, model, variant
 
 
-def by_variant(rows: Iterable[Result]) -> dict[tuple[str, str, str], list[Result]]:
-    """The results of each chapter, model and variant: those of its seeds."""
-    groups: dict[tuple[str, str, str], list[Result]] = {}
-    for row in rows:
-        groups.setdefault(variant_key(row), []).append(row)
+def by_variant(runs: Iterable[History]) -> dict[str, list[History]]:
+    """The runs of each name, "chapter/model/variant": those of its seeds."""
+    groups: dict[str, list[History]] = {}
+    for run in runs:
+        groups.setdefault(run.name, []).append(run)
     return groups
 
 
-def mean_accuracy(rows: Sequence[Result]) -> float:
+def mean_accuracy(runs: Iterable[History]) -> float:
     """The mean test accuracy over seeds; NaN where one diverged."""
-    return statistics.mean(row.test_accuracy for row in rows)
+    return statistics.mean(map(final_accuracy, runs))
 
 
-def deviation(rows: Sequence[Result]) -> float | None:
+def deviation(runs: Iterable[History]) -> float | None:
     """The sample's standard deviation of test accuracies; None for one seed or a diverged one."""
-    values = [row.test_accuracy for row in rows]
+    values = [final_accuracy(run) for run in runs]
     return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
-def median_seconds(runs: Iterable[History | Result]) -> float:
+def median_seconds(runs: Iterable[History]) -> float:
     """Training time of the median seed: a moment's other work does not spoil it."""
-    return statistics.median(
-        run.seconds if isinstance(run, Result) else run.training_seconds for run in runs
-    )
+    return statistics.median(run.training_seconds for run in runs)
 
 
 _SHOWN = ("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy")
 
 
-def table(
-    runs: Mapping[str, History | Result | Sequence[History | Result]],
-) -> pandas.DataFrame:
+def table(runs: Mapping[str, History | Sequence[History]]) -> pandas.DataFrame:
     """What runs cost and where they ended, a row for each name, as text to be shown.
 
     Training loss and accuracies are those of the last epoch; where a name has several runs, one a
@@ -192,37 +193,32 @@ def table(
     are those of the median run's training, evaluation not included. What no run has gets no column.
 
     Args:
-        runs: a dict from a name to what ``train`` returns, or to what ``read_results`` does of a
-            run, or to a list of them.
+        runs: a dict from a name to a run, as ``train`` or ``read_results`` give it, or to a list of
+            them.
 
     Returns:
         A pandas table, which displays itself.
 
     Raises:
-        TypeError: something in ``runs`` is not a run.
+        TypeError: it is no dict, or something in it is not a run.
         ValueError: there is no run, or one holds no epoch.
     """
     import pandas
 
-    check_runs_by_name(runs)
-    groups = {
-        name: [run] if isinstance(run, History | Result) else list(run)
-        for name, run in runs.items()
-    }
-    if not groups or not all(groups.values()):
-        check_runs({})
-    for run in itertools.chain.from_iterable(groups.values()):
-        if not isinstance(run, Result):
-            check_runs({"": run})
     frame = pandas.DataFrame.from_dict(
-        {name: _row(group) for name, group in groups.items()}, orient="index"
+        {name: _row(group) for name, group in lists_of_runs(runs).items()}, orient="index"
     )
     return frame.loc[:, (frame != "").any()]
 
 
-def check_runs_by_name(runs) -> None:
-    """Raises:
-    TypeError: it is no dict.
+def lists_of_runs(
+    runs: Mapping[str, History | Sequence[History]],
+) -> dict[str, list[History]]:
+    """Each name's runs as a list.
+
+    Raises:
+        TypeError: it is no dict, or something in it is not a run.
+        ValueError: there is no run, or one holds no epoch.
     """
     if not isinstance(runs, Mapping):
         raise TypeError(
@@ -233,28 +229,30 @@ def check_runs_by_name(runs) -> None:
                 f"{type(runs).__name__}.",
             )
         )
+    lists = {}
+    for name, group in runs.items():
+        lists[name] = list(group) if isinstance(group, Iterable) else [group]
+    if not lists or not all(lists.values()):
+        check_runs({})
+    for run in itertools.chain.from_iterable(lists.values()):
+        check_runs({"": run})
+    return lists
 
 
-def _row(runs: Sequence[History | Result]) -> dict[str, str]:
-    ends = [_ends(run) for run in runs]
+def _row(runs: Sequence[History]) -> dict[str, str]:
     return {
         "parameters": f"{runs[0].parameters:,}",
         "multiply-adds": f"{runs[0].multiply_adds:,}",
         "epochs": f"{max(run.epochs for run in runs)}",
         "seeds": f"{len(runs)}",
         **{
-            curve.replace("_", " "): _mean([end[curve] for end in ends if curve in end])
+            curve.replace("_", " "): _mean(
+                [getattr(run, curve)[-1] for run in runs if getattr(run, curve)]
+            )
             for curve in _SHOWN
         },
         "seconds": f"{median_seconds(runs):.0f}",
     }
-
-
-def _ends(run: History | Result) -> dict[str, float]:
-    """What a run's curves ended with, as far as it has them."""
-    if isinstance(run, Result):
-        return {"test_accuracy": run.test_accuracy}
-    return {curve: getattr(run, curve)[-1] for curve in _SHOWN if getattr(run, curve)}
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -1,7 +1,6 @@
 """Claims on trial: marks, intervals, and what must never earn a ✓."""
 
 import csv
-import dataclasses
 import math
 import statistics
 
@@ -262,11 +261,11 @@ def add_results(variant, *accuracies, **changes):
     path.parent.mkdir(exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, results.RESULT_COLUMNS)
+        writer = csv.DictWriter(file, results.COLUMNS)
         if new:
             writer.writeheader()
         for run in runs(*accuracies, variant=variant, **changes):
-            writer.writerow(dataclasses.asdict(results.Result.of(run)))
+            writer.writerow(results.row_of(run))
 
 
 def noise_of(*sides, **options):

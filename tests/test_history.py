@@ -9,7 +9,7 @@ from figures import history
 
 from d2lhelpers import table, use_language
 from d2lhelpers.history import History
-from d2lhelpers.results import Result
+from d2lhelpers.results import row_of, run_of
 
 
 def diverged(**changes):
@@ -75,19 +75,18 @@ def test_what_is_no_record_is_refused_by_name(tmp_path, text):
         History.read(path)
 
 
-def test_a_result_is_what_a_history_says():
+def test_a_row_of_results_is_what_a_history_says():
     run = history("01_a/LeNet/plain", epochs=3, validation=True, seed=7, seconds=[1.0, 2.0, 3.04])
-    result = Result.of(run)
-    assert (result.chapter, result.model, result.variant) == ("01_a", "LeNet", "plain")
-    assert (result.test_accuracy, result.epochs, result.seconds) == (0.7, 3, 6.0)
-    assert (result.seed, result.data_source, result.train_samples) == (7, "MNIST", 100)
-    assert result.versions == run.versions
-    row = {column: str(value) for column, value in dataclasses.asdict(result).items()}
-    assert Result.of_row(row) == result
-    lost = Result.of(diverged(name="01_a/LeNet/plain"))
-    row = {column: str(value) for column, value in dataclasses.asdict(lost).items()}
-    again = Result.of_row(row)
-    assert math.isnan(lost.test_accuracy) and math.isnan(again.test_accuracy)
+    row = row_of(run)
+    assert (row["chapter"], row["model"], row["variant"]) == ("01_a", "LeNet", "plain")
+    assert (row["test_accuracy"], row["epochs"], row["seconds"]) == (0.7, 3, 6.0)
+    assert (row["seed"], row["data_source"], row["train_samples"]) == (7, "MNIST", 100)
+    assert row["versions"] == run.versions
+    again = run_of({column: str(value) for column, value in row.items()})
+    assert row_of(again) == row and again.name == run.name and not again.diverged
+    lost = row_of(diverged(name="01_a/LeNet/plain"))
+    assert math.isnan(lost["test_accuracy"])
+    assert run_of({column: str(value) for column, value in lost.items()}).diverged
 
 
 def test_a_diverged_epoch_is_said_in_the_table_of_a_history():

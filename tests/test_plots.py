@@ -8,7 +8,6 @@ from records import record
 
 import d2lhelpers as d2l
 from d2lhelpers.history import History
-from d2lhelpers.results import Result
 
 plot_history, plot_spreads = drawn(d2l.plot_history), drawn(d2l.plot_spreads)
 NAN = float("nan")
@@ -131,8 +130,8 @@ def test_what_is_no_history_is_refused():
 def test_takes_what_training_returns():
     facts = dict.fromkeys(("seed", "parameters", "multiply_adds", "started"), 0)
     facts |= dict.fromkeys(("device", "precision", "log_dir"), "")
+    facts |= {"train_loss": [0.5], "train_accuracy": [0.5]}
     run = History(name="07/small ResNet/no flips", source="MNIST", **facts)
-    run.train_loss = run.train_accuracy = [0.5]
     assert heading(plot_history(run)) == "small ResNet, no flips — MNIST"  # no path
 
 
@@ -225,19 +224,19 @@ def test_a_logarithmic_axis_has_plain_numbers():
 # --- plot_spreads
 
 
-def results_of(accuracies, work, seconds):
-    """Results of a network, one for each accuracy."""
+def runs_of(accuracies, work, seconds):
+    """Runs of a network, one for each accuracy."""
     recipe = {"source": "CIFAR-10 (JPEG copy)", "multiply_adds": work, "seconds": [seconds]}
     return [
-        Result.of(record(seed=seed, test_accuracy=[accuracy], **recipe))
+        record(seed=seed, test_accuracy=[accuracy], **recipe)
         for seed, accuracy in enumerate(accuracies)
     ]
 
 
 def test_networks_are_plotted_by_work_and_by_time():
     networks = {
-        "LeNet": results_of([0.6], 1_000_000, 30),
-        "VGG": results_of([0.79, 0.80, 0.81], 20_000_000, 120),
+        "LeNet": runs_of([0.6], 1_000_000, 30),
+        "VGG": runs_of([0.79, 0.80, 0.81], 20_000_000, 120),
     }
     figure = plot_spreads(networks, title="Chapters")
     assert heading(figure) == "Chapters — CIFAR-10 (JPEG copy)"
@@ -256,14 +255,14 @@ def test_networks_are_plotted_by_work_and_by_time():
         "multiply-adds an image",
         "training time (s)",
     )
-    with pytest.raises(ValueError, match="no network"):
+    with pytest.raises(ValueError, match="no history"):
         plot_spreads({}, title="Chapters")
 
 
 def test_a_network_that_diverged_is_a_cross_without_an_accuracy():
     networks = {
-        "LeNet": results_of([0.6], 1_000_000, 30),
-        "VGG": results_of([0.8, NAN], 20_000_000, 120),
+        "LeNet": runs_of([0.6], 1_000_000, 30),
+        "VGG": runs_of([0.8, NAN], 20_000_000, 120),
     }
     figure = plot_spreads(networks, title="Chapters")
     assert_is_tidy(figure)

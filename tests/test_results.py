@@ -11,6 +11,11 @@ from d2lhelpers import results
 from d2lhelpers.course import results as writing
 
 
+def kept(run):
+    """The run as results.csv has it."""
+    return results.run_of({column: str(value) for column, value in results.row_of(run).items()})
+
+
 @pytest.fixture
 def empty_course(tmp_path, move_project):
     move_project(tmp_path)
@@ -38,7 +43,7 @@ def test_a_seed_that_diverged_leaves_no_mean(empty_course):
     writing.add_results([record(seed=0), record(seed=1), record(seed=2, **nan)])
     rows = results.read_results()
     assert math.isnan(results.mean_accuracy(rows)) and results.deviation(rows) is None
-    assert [row.seconds for row in rows] == [3.5, 3.5, 1.0]
+    assert [run.training_seconds for run in rows] == [3.5, 3.5, 1.0]
     # It stopped early, which makes it no other recipe: no seed replaces the others.
     early = nan | {"train_loss": [math.nan], "seconds": [math.nan]}
     writing.add_results([record(seed=1, **early)])
@@ -49,12 +54,9 @@ def test_a_seed_that_diverged_leaves_no_mean(empty_course):
 def test_rows_are_read_as_they_were_written_and_with_a_byte_order_mark(empty_course):
     writing.add_results([record(seed=s) for s in range(2)])
     before = results.read_results()
-    assert before == [results.Result.of(record(seed=s)) for s in range(2)]
-    assert (before[0].test_accuracy, before[0].epochs, before[0].versions) == (
-        0.9,
-        2,
-        "python 3, torch 2",
-    )
+    nothing = {"train_loss": [], "precision": "", "log_dir": "", "started": 0.0, "execution": ""}
+    ends = {"test_accuracy": [0.9], "seconds": [3.5], "epochs": 2}
+    assert before == [record(seed=s, **nothing, **ends) for s in range(2)]
     path = results.results_file()
     path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
     assert results.read_results() == before
@@ -78,7 +80,7 @@ def test_a_damaged_file_is_named_with_the_line(empty_course, change):
 
 def test_table_of_kept_results():
     rows = [
-        results.Result.of(record(accuracy=accuracy, seed=seed, seconds=[1.0, 2.0]))
+        kept(record(accuracy=accuracy, seed=seed, seconds=[1.0, 2.0]))
         for seed, accuracy in enumerate((0.90, 0.92))
     ]
     shown = d2l.table({"one seed": rows[0], "two": rows})
@@ -97,19 +99,36 @@ def test_table_of_kept_results():
     assert list(both["test accuracy"]) == ["0.9100 ± 0.0141", "0.9000"]
 
 
-@pytest.mark.parametrize("show", [d2l.table, functools.partial(d2l.plot_spreads, title="Nets")])
+SHOWN = [d2l.table, functools.partial(d2l.plot_spreads, title="Nets")]
+
+
+@pytest.mark.parametrize("show", SHOWN)
 def test_runs_without_names_are_refused(show):
-    result = results.Result.of(record())
-    for runs in (result, [result]):
+    for runs in (record(), [record()]):
         with pytest.raises(TypeError, match="dict from names to runs"):
             show(runs)
     with pytest.raises(ValueError):
         show({"net": []})
+    for other in (0.9, "0.9"):
+        with pytest.raises(TypeError, match=type(other).__name__):
+            show({"net": other})
 
 
-def test_runs_of_a_chart_are_results():
-    with pytest.raises(TypeError, match=r"Result\.of"):
-        d2l.plot_spreads({"net": [record()]}, title="Nets")
+@pytest.mark.parametrize("show", SHOWN)
+def test_kept_runs_stand_beside_those_at_hand(show):
+    show({"kept": kept(record()), "here": record(seed=1), "both": [kept(record()), record(seed=1)]})
+
+
+def test_kept_runs_have_no_curves():
+    run = kept(record())
+    assert run.rows() == [] and "0.9" in run._repr_html_()
+    with pytest.raises(ValueError, match="has no curves"):
+        d2l.plot_history(run)
+
+
+def test_kept_runs_are_judged():
+    high, low = ([kept(record(seed=s, accuracy=a + s / 100)) for s in range(3)] for a in (0.9, 0.5))
+    assert d2l.judge(high, ">", low).mark == "✓"
 
 
 @pytest.mark.parametrize(
@@ -118,4 +137,4 @@ def test_runs_of_a_chart_are_results():
 )
 def test_a_run_that_cannot_be_a_result_says_why(empty_course, change, message):
     with pytest.raises(ValueError, match=message):
-        results.Result.of(record(**change))
+        results.row_of(record(**change))

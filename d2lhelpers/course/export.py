@@ -18,7 +18,7 @@ from .editions import one_language
 from .notebooks import notebooks, read_notebook
 from .pages import TEMPLATES, Chapter, make_chapter
 from .prose import plain_text, to_html
-from .results import headline_cells, headlines
+from .results import chapter_of, headline_cells, headlines
 from .stamp import colab_link, repository
 from .words import WORDS
 
@@ -124,8 +124,8 @@ def _home(chapters: list[Chapter], shared: dict[str, object]) -> str:
     """The page that lists the chapters and the results."""
     titles = {chapter.name: chapter.title for chapter in chapters}
     table = [
-        (rows[0].chapter, titles.get(rows[0].chapter, rows[0].chapter), headline_cells(rows))
-        for rows in headlines()
+        (chapter := chapter_of(runs[0]), titles.get(chapter, chapter), headline_cells(runs))
+        for runs in headlines()
     ]
     return _template("home.html.j2").render(
         shared,

@@ -8,7 +8,7 @@ from ..results import read_results
 from ..say import Text, say
 from .notebooks import NotebookFailure, build_folder, notebooks, save_outputs
 from .parameters import Values
-from .results import keep_results
+from .results import chapter_of, keep_results
 from .run import KernelPool, Outcome, headline, is_of_stand_ins, run_notebook, shown_accuracy
 
 FULL = "full"
@@ -36,7 +36,7 @@ def _store(outcome: Outcome) -> None:
     path = outcome.path
     _refuse_stand_ins(outcome)
     if path.resolve() in [chapter.resolve() for chapter in notebooks()]:
-        own = [run for run in outcome.runs if run.name.startswith(f"{path.stem}/")]
+        own = [run for run in outcome.runs if chapter_of(run) == path.stem]
         _refuse_to_lose_rows(path, own)
         save_outputs(outcome.executed, path)
         keep_results(own, instead_of=path.stem)
@@ -65,7 +65,7 @@ def _refuse_stand_ins(outcome: Outcome) -> None:
 
 
 def _refuse_to_lose_rows(path: Path, runs: Iterable[History]) -> None:
-    has_rows = any(row.chapter == path.stem for row in read_results())
+    has_rows = any(chapter_of(run) == path.stem for run in read_results())
     if has_rows and not any(run.test_accuracy for run in runs):
         raise NotebookFailure(
             Text(

@@ -1,7 +1,6 @@
 """Writing ``notebooks/results.csv``, and the README's table of it."""
 
 import csv
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,7 @@ from pathlib import Path
 from .._paths import project_folder, write_atomically
 from ..history import History
 from ..results import (
-    RESULT_COLUMNS,
-    Result,
+    COLUMNS,
     by_variant,
     deviation,
     have_one_recipe,
@@ -19,7 +17,8 @@ from ..results import (
     median_seconds,
     read_results,
     results_file,
-    variant_key,
+    row_of,
+    variant_of,
 )
 from ..say import Text
 from .notebooks import headline_names, notebooks, read_notebook
@@ -66,60 +65,58 @@ def add_results(runs: Sequence[History], instead_of: str = "") -> None:
         runs: what was trained.
         instead_of: a chapter whose rows all go first, since the runs are all that it trains now.
     """
-    rows = {_key(row): row for row in read_results() if row.chapter != instead_of}
+    rows = {(row.name, row.seed): row for row in read_results() if chapter_of(row) != instead_of}
     for run in runs:
         if run.test_accuracy:
-            new = Result.of(run)
-            rows[_key(new)] = new
+            rows[run.name, run.seed] = run
             rows = {
                 key: row
                 for key, row in rows.items()
-                if variant_key(row) != variant_key(new) or have_one_recipe(row, new)
+                if row.name != run.name or have_one_recipe(row, run)
             }
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(
-                map(dataclasses.asdict, sorted(rows.values(), key=lambda row: row.chapter))
-            )
+            writer.writerows(map(row_of, sorted(rows.values(), key=chapter_of)))
 
     write_atomically(results_file(), write)
 
 
-def _key(row: Result) -> tuple:
-    return *variant_key(row), row.seed
+def chapter_of(run: History) -> str:
+    return run.name.partition("/")[0]
 
 
-def headlines() -> list[list[Result]]:
-    """The results, of three seeds or more each, of the networks that stand for their chapters.
+def headlines() -> list[list[History]]:
+    """The runs in ``results.csv`` of networks that stand for their chapters, if of three seeds.
 
     A notebook's metadata names them under ``d2lhelpers.headlines``, "model/variant" each.
     """
     names = {path.stem: headline_names(read_notebook(path)) for path in notebooks()}
     return [
-        rows
-        for (chapter, *network), rows in by_variant(read_results()).items()
-        if len(rows) >= 3 and "/".join(network) in names.get(chapter, ())
+        runs
+        for name, runs in by_variant(read_results()).items()
+        if len(runs) >= 3 and name.partition("/")[2] in names.get(chapter_of(runs[0]), ())
     ]
 
 
-def headline_cells(rows: Sequence[Result]) -> list[str]:
+def headline_cells(runs: Sequence[History]) -> list[str]:
     """What tables of results show of a network.
 
     Returns:
         Network, parameters, multiply-adds, epochs, test accuracy, training seconds and data.
     """
-    row, mean = rows[0], mean_accuracy(rows)
+    run, mean = runs[0], mean_accuracy(runs)
+    _, model, variant = variant_of(run.name)
     return [
-        f"{row.model} ({row.variant})",
-        f"{row.parameters:,}",
-        f"{row.multiply_adds / 1e6:.2f} M",
-        str(row.epochs),
-        mean_text(mean, deviation(rows)) if math.isfinite(mean) else "发散 diverged",
-        f"{median_seconds(rows):.0f}",
-        row.data_source,
+        f"{model} ({variant})",
+        f"{run.parameters:,}",
+        f"{run.multiply_adds / 1e6:.2f} M",
+        str(run.epochs),
+        mean_text(mean, deviation(runs)) if math.isfinite(mean) else "发散 diverged",
+        f"{median_seconds(runs):.0f}",
+        run.source,
     ]
 
 
@@ -130,10 +127,11 @@ def results_table() -> str:
         "| 测试准确率 test accuracy | 训练秒数 training s | 数据 data |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for rows in headlines():
-        *cost, accuracy, seconds, data = headline_cells(rows)
-        link = f"[{rows[0].chapter}](notebooks/{rows[0].chapter}.ipynb)"
-        cells = [link, *cost, f"{accuracy} ({len(rows)} seeds)", seconds, data]
+    for runs in headlines():
+        *cost, accuracy, seconds, data = headline_cells(runs)
+        chapter = chapter_of(runs[0])
+        link = f"[{chapter}](notebooks/{chapter}.ipynb)"
+        cells = [link, *cost, f"{accuracy} ({len(runs)} seeds)", seconds, data]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -270,7 +270,7 @@ def _quick_summary(outcome: Outcome) -> str:
     line = f"{outcome.path.stem:<20} {outcome.seconds:6.1f} s  "
     if run is None:
         return f"{line}no training"
-    full = by_variant(read_results()).get(tuple(run.name.split("/")))
+    full = by_variant(read_results()).get(run.name)
     quick = shown_accuracy(run.test_accuracy[-1])
     result = shown_accuracy(mean_accuracy(full)) if full else "-"
     epochs, images = run.epochs, run.train_samples

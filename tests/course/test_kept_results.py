@@ -4,7 +4,6 @@ import csv
 import re
 import threading
 import time
-from statistics import fmean
 
 import filelock
 import pytest
@@ -27,14 +26,14 @@ def test_results_are_kept_and_replaced(empty_course):
     writing.add_results([record(seed=0, accuracy=0.5), record(seed=1)])
     writing.add_results([record(seed=0, accuracy=0.7), record(name="02_bad/Net/plain")])
     rows = results.read_results()
-    assert [(r.chapter, r.seed, r.test_accuracy) for r in rows] == [
-        ("01_good", 0, 0.7),
-        ("01_good", 1, 0.9),
-        ("02_bad", 0, 0.9),
+    assert [(r.name, r.seed, r.test_accuracy) for r in rows] == [
+        ("01_good/Net/plain", 0, [0.7]),
+        ("01_good/Net/plain", 1, [0.9]),
+        ("02_bad/Net/plain", 0, [0.9]),
     ]
-    assert (rows[0].epochs, rows[0].seconds, rows[0].multiply_adds) == (2, 3.5, 2_000_000)
+    assert (rows[0].epochs, rows[0].seconds, rows[0].multiply_adds) == (2, [3.5], 2_000_000)
     with results.results_file().open() as file:
-        assert tuple(next(csv.reader(file))) == results.RESULT_COLUMNS
+        assert tuple(next(csv.reader(file))) == tuple(results.COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +51,9 @@ def test_seeds_of_another_recipe_are_not_averaged_with_the_new_one(empty_course,
     writing.add_results([*(record(seed=s) for s in range(3)), other])
     writing.add_results([record(seed=2, accuracy=0.5, **change)])
     rows = results.read_results()
-    assert [(r.variant, r.seed, r.test_accuracy) for r in rows] == [
-        ("plain", 2, 0.5),
-        ("other", 1, 0.9),
+    assert [(r.name, r.seed, r.test_accuracy) for r in rows] == [
+        ("01_good/Net/plain", 2, [0.5]),
+        ("01_good/Net/other", 1, [0.9]),
     ]
 
 
@@ -67,9 +66,9 @@ def test_a_chapter_that_trains_all_its_seeds_itself_leaves_no_old_rows(empty_cou
     writing.add_results([record(), record(name="01_good/Net/gone"), record(name="02_b/Net/plain")])
     writing.add_results([record(accuracy=0.7)], instead_of="01_good")
     rows = results.read_results()
-    assert [(row.chapter, row.variant, row.test_accuracy) for row in rows] == [
-        ("01_good", "plain", 0.7),
-        ("02_b", "plain", 0.9),
+    assert [(row.name, row.test_accuracy) for row in rows] == [
+        ("01_good/Net/plain", [0.7]),
+        ("02_b/Net/plain", [0.9]),
     ]
 
 
@@ -168,22 +167,18 @@ def test_stored_marks_are_those_of_today_s_results(chapter, code, text):
     """Noise is pooled over chapters: another one's full run may change what a mark rests on."""
 
     def side(mean, name):
-        """The variant's runs; where only variants are named, the models are told by the mean."""
-        models = {}
-        for row in results.read_results():
-            if row.chapter == chapter and name in (row.variant, f"{row.model}/{row.variant}"):
-                run = record(
-                    name=f"{row.chapter}/{row.model}/{row.variant}",
-                    seed=row.seed,
-                    accuracy=row.test_accuracy,
-                    train_loss=[1.0] * row.epochs,
-                    train_samples=row.train_samples,
-                    source=row.data_source,
-                )
-                models.setdefault(row.model, []).append(run)
-        means = {model: [run.test_accuracy[-1] for run in runs] for model, runs in models.items()}
-        (model,) = (m for m, values in means.items() if f"{fmean(values):.4f}" == mean)
-        return models[model]
+        """The variant's runs, of another chapter where this one has none of that name.
+
+        Where only variants are named, the models are told by the mean.
+        """
+        groups = [
+            runs
+            for variant, runs in results.by_variant(results.read_results()).items()
+            if variant.endswith(f"/{name}") and f"{results.mean_accuracy(runs):.4f}" == mean
+        ]
+        own = [runs for runs in groups if writing.chapter_of(runs[0]) == chapter]
+        (runs,) = own or groups
+        return runs
 
     found = re.findall(r"(0\.\d{4}) \((.+?)\) (>|<|==) (0\.\d{4}) \((.+?)\), 95%", text)
     margin = re.search(r"margin=([\d.]+)", code)

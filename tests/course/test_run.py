@@ -130,7 +130,8 @@ def test_quick_mode_of_every_notebook(quick_runs, quick_copies):
     lines = [line for line in quick_runs.stdout.splitlines() if " quick 0." in line]
     assert [line.split()[0] for line in lines] == [path.stem for path in files.notebooks()]
     stored = {
-        rows[0].chapter: f"full run {mean_accuracy(rows):.4f}" for rows in kept.headlines()[::-1]
+        kept.chapter_of(rows[0]): f"full run {mean_accuracy(rows):.4f}"
+        for rows in kept.headlines()[::-1]
     }
     assert all(stored[line.split()[0]] in line for line in lines)
     for path in files.notebooks():
@@ -238,7 +239,7 @@ def test_a_failed_run_changes_nothing_and_keeps_what_went_before(small_course, t
     before = paths[1].read_bytes()
     assert command.main(["run", "--full", *map(str, paths)]) == 1
     assert "02_bad.ipynb: cell 2 of 2 failed" in capsys.readouterr().err
-    assert {row.chapter for row in results.read_results()} == {"01_good"}
+    assert {row.name for row in results.read_results()} == {"01_good/Net/plain"}
     assert "01_good" in (small_course / "README.md").read_text(encoding="utf-8")
     assert paths[1].read_bytes() == before
 
@@ -253,7 +254,7 @@ def test_only_a_chapter_s_own_runs_are_results(small_course, trained):
     trained.more = [record(name) for name in ("scratch", "02_bad/Net/plain", "01_good_2/Net/plain")]
     path = small_course / "notebooks" / "01_good.ipynb"
     assert command.main(["run", "--full", str(path)]) == 0
-    assert {row.chapter for row in results.read_results()} == {"01_good"}
+    assert {row.name for row in results.read_results()} == {"01_good/Net/plain"}
 
 
 @pytest.mark.parametrize("name", ["01_good/Net/plain", "scratch"])
@@ -535,7 +536,7 @@ def test_mistyped_parameters_are_refused_before_anything_runs(
 
 
 def damage_results(course):
-    columns = ";".join(results.RESULT_COLUMNS)
+    columns = ";".join(results.COLUMNS)
     (course / "notebooks" / "results.csv").write_text(f"{columns}\n1;2\n")
     (course / "README.md").write_text("<!-- results: start -->\n<!-- results: end -->\n")
 
