@@ -69,48 +69,50 @@ import torch
 from torch import nn
 import d2lhelpers as d2l
 
-checkpoint, weights, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
-data = d2l.load_mnist(
-    50, train_size=420, test_size=100, source="synthetic", augment=(d2l.random_crop,)
-)
-torch.manual_seed(3)
-net = nn.Sequential(
-    nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(),
-    nn.Flatten(), nn.Dropout(), nn.Linear(2304, 10),
-)
-passes = 0
-def count(net, *_):
-    global passes
-    passes += net.training
-    if net.training and passes == die_after:
-        os.kill(os.getpid(), signal.SIGKILL)
-net.register_forward_hook(count)
-optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=4 * len(data.train))
-history = d2l.train(
-    net, data, epochs=4, optimizer=optimizer, schedule=schedule, seed=7, checkpoint=checkpoint,
-    device="cpu",
-)
-torch.save((net.state_dict(), history.train_loss, history.test_loss, passes), weights)
+def run(checkpoint, die_after):
+    data = d2l.load_mnist(
+        50, train_size=420, test_size=100, source="synthetic", augment=(d2l.random_crop,)
+    )
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Flatten(), nn.Dropout(), nn.Linear(2304, 10),
+    )
+    passes = 0
+    def count(net, *_):
+        nonlocal passes
+        passes += net.training
+        if net.training and passes == die_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+    net.register_forward_hook(count)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    steps = 4 * len(data.train)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+    history = d2l.train(
+        net, data, epochs=4, optimizer=optimizer, schedule=schedule, seed=7,
+        checkpoint=checkpoint, device="cpu",
+    )
+    found = net.state_dict(), history.train_loss, history.test_loss, passes
+    torch.save(found, checkpoint + ".found")
+
+for checkpoint, die_after in zip(sys.argv[1::2], sys.argv[2::2]):
+    run(checkpoint, int(die_after))
 """
 
 
-def run_resumable(folder, checkpoint, die_after=0):
-    weights = folder / "weights.pt"
-    weights.unlink(missing_ok=True)
-    command = [sys.executable, "-c", RESUMABLE, checkpoint, weights, str(die_after)]
-    status = subprocess.run(command, check=False, cwd=folder).returncode
-    return status, torch.load(weights) if weights.exists() else None
+def run_resumable(folder, *arguments):
+    """Train to each checkpoint of ``arguments``, killed after so many batches, or 0; the status."""
+    command = [sys.executable, "-c", RESUMABLE, *map(str, arguments)]
+    return subprocess.run(command, check=False, cwd=folder).returncode
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_killed_in_mid_epoch_ends_where_an_uninterrupted_run_ends(tmp_path):
-    _, whole = run_resumable(tmp_path, tmp_path / "whole.pt")
     # Nine batches an epoch: the kill falls in the middle of the third.
-    status, _ = run_resumable(tmp_path, tmp_path / "killed.pt", die_after=9 * 2 + 4)
-    assert status == -signal.SIGKILL
-    status, resumed = run_resumable(tmp_path, tmp_path / "killed.pt")
-    assert status == 0
+    status = run_resumable(tmp_path, "whole.pt", 0, "killed.pt", 9 * 2 + 4)
+    assert status == -signal.SIGKILL and not (tmp_path / "killed.pt.found").exists()
+    assert run_resumable(tmp_path, "killed.pt", 0) == 0
+    whole, resumed = (torch.load(tmp_path / f"{name}.pt.found") for name in ("whole", "killed"))
     assert (whole[3], resumed[3]) == (9 * 4, 9 * 2)
     assert resumed[1:3] == whole[1:3]
     assert all(torch.equal(value, whole[0][key]) for key, value in resumed[0].items())
