@@ -23,8 +23,8 @@ def elsewhere(tmp_path, monkeypatch, move_project):
 @pytest.fixture(autouse=True)
 def without_images(monkeypatch):
     """Where there is no data, nets are not tried on it."""
-    try_net = experiment.try_net
-    monkeypatch.setattr(experiment, "try_net", lambda *given: given[2] is None or try_net(*given))
+    try_nets = experiment.try_nets
+    monkeypatch.setattr(experiment, "try_nets", lambda *given: given[1] is None or try_nets(*given))
 
 
 @pytest.fixture(scope="module")
