@@ -3,6 +3,7 @@
 import nbformat
 
 from d2lhelpers.history import History
+from d2lhelpers.results import row_of, run_of
 
 
 def write_chapter(folder, name="01_good", headlines=("Net/plain",)):
@@ -30,3 +31,8 @@ def record(name="01_good/Net/plain", seed=0, accuracy=0.9, **changes):
         "started": 0.0,
     }
     return History(**fields | changes)
+
+
+def kept(run):
+    """The run as results.csv has it."""
+    return run_of({column: str(value) for column, value in row_of(run).items()})

@@ -6,10 +6,11 @@ import math
 
 import pytest
 from figures import history
+from records import kept
 
 from d2lhelpers import table, use_language
 from d2lhelpers.history import History
-from d2lhelpers.results import row_of, run_of
+from d2lhelpers.results import row_of
 
 
 def diverged(**changes):
@@ -82,11 +83,11 @@ def test_a_row_of_results_is_what_a_history_says():
     assert (row["test_accuracy"], row["epochs"], row["seconds"]) == (0.7, 3, 6.0)
     assert (row["seed"], row["data_source"], row["train_samples"]) == (7, "MNIST", 100)
     assert row["versions"] == run.versions
-    again = run_of({column: str(value) for column, value in row.items()})
+    again = kept(run)
     assert row_of(again) == row and again.name == run.name and not again.diverged
-    lost = row_of(diverged(name="01_a/LeNet/plain"))
-    assert math.isnan(lost["test_accuracy"])
-    assert run_of({column: str(value) for column, value in lost.items()}).diverged
+    lost = diverged(name="01_a/LeNet/plain")
+    assert math.isnan(row_of(lost)["test_accuracy"])
+    assert kept(lost).diverged
 
 
 def test_a_diverged_epoch_is_said_in_the_table_of_a_history():

@@ -4,16 +4,11 @@ import functools
 import math
 
 import pytest
-from records import record, write_chapter
+from records import kept, record, write_chapter
 
 import d2lhelpers as d2l
 from d2lhelpers import results
 from d2lhelpers.course import results as writing
-
-
-def kept(run):
-    """The run as results.csv has it."""
-    return results.run_of({column: str(value) for column, value in results.row_of(run).items()})
 
 
 @pytest.fixture
